@@ -1,0 +1,294 @@
+/* jw.c - the JSON writer. */
+#include "jw.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "money.h"
+#include "timeutil.h"
+
+void jw_init(struct jw *w, size_t max)
+{
+	memset(w, 0, sizeof(*w));
+	w->max = max;
+}
+
+void jw_init_fixed(struct jw *w, char *buf, size_t size)
+{
+	memset(w, 0, sizeof(*w));
+	w->buf = buf;
+	w->cap = size;
+	w->max = size ? size - 1 : 0;
+	w->fixed = true;
+}
+
+void jw_fini(struct jw *w)
+{
+	if (!w->fixed)
+		free(w->buf);
+	memset(w, 0, sizeof(*w));
+}
+
+static bool reserve(struct jw *w, size_t n)
+{
+	size_t cap = w->cap ? w->cap : 256;
+
+	if (w->failed || n > w->max || w->len > w->max - n) {
+		w->failed = true;
+		return false;
+	}
+	if (w->len + n + 1 <= w->cap)
+		return true;
+	while (cap < w->len + n + 1)
+		cap *= 2;
+	w->buf = xrealloc(w->buf, cap);
+	w->cap = cap;
+	return true;
+}
+
+static void put(struct jw *w, const char *at, size_t n)
+{
+	if (!reserve(w, n))
+		return;
+	memcpy(w->buf + w->len, at, n);
+	w->len += n;
+}
+
+static void put_char(struct jw *w, char c)
+{
+	put(w, &c, 1);
+}
+
+/* What must stand before a value or key: a comma, or nothing. */
+static void separate(struct jw *w)
+{
+	if (w->after_key) {
+		w->after_key = false;
+		return;
+	}
+	if (w->depth && w->more[w->depth - 1])
+		put_char(w, ',');
+	if (w->depth)
+		w->more[w->depth - 1] = 1;
+}
+
+static void open_with(struct jw *w, char open, char close)
+{
+	separate(w);
+	put_char(w, open);
+	if (w->depth == JW_MAX_DEPTH) {
+		w->failed = true;
+		return;
+	}
+	w->more[w->depth] = 0;
+	w->close[w->depth++] = close;
+}
+
+void jw_object(struct jw *w)
+{
+	open_with(w, '{', '}');
+}
+
+void jw_array(struct jw *w)
+{
+	open_with(w, '[', ']');
+}
+
+void jw_end(struct jw *w)
+{
+	if (w->depth == 0 || w->after_key) {
+		w->failed = true;
+		return;
+	}
+	put_char(w, w->close[--w->depth]);
+}
+
+static void put_escaped(struct jw *w, unsigned char c)
+{
+	char esc[8];
+	const char *at;
+
+	switch (c) {
+	case '"': at = "\\\""; break;
+	case '\\': at = "\\\\"; break;
+	case '\n': at = "\\n"; break;
+	case '\r': at = "\\r"; break;
+	case '\t': at = "\\t"; break;
+	default:
+		snprintf(esc, sizeof(esc), "\\u%04x", c);
+		at = esc;
+	}
+	put(w, at, strlen(at));
+}
+
+static bool plain(unsigned char c)
+{
+	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+/* Length of the longest well-formed UTF-8 sequence at s, or 0. */
+static size_t sequence(const char *at, size_t left)
+{
+	for (size_t n = 2; n <= 4 && n <= left; n++) {
+		if (str_utf8_ok((struct str){at, n}))
+			return n;
+	}
+	return 0;
+}
+
+static void put_string(struct jw *w, struct str s)
+{
+	size_t i = 0, start = 0;
+
+	put_char(w, '"');
+	while (i < s.len) {
+		unsigned char c = (unsigned char)s.at[i];
+
+		if (plain(c)) {
+			i++;
+			continue;
+		}
+		put(w, s.at + start, i - start);
+		if (c >= 0x80) {
+			size_t n = sequence(s.at + i, s.len - i);
+
+			if (n)
+				put(w, s.at + i, n);
+			else
+				put(w, "\xef\xbf\xbd", 3);
+			i += n ? n : 1;
+		} else {
+			put_escaped(w, c);
+			i++;
+		}
+		start = i;
+	}
+	put(w, s.at + start, i - start);
+	put_char(w, '"');
+}
+
+void jw_key(struct jw *w, const char *key)
+{
+	separate(w);
+	put_string(w, str_from(key));
+	put_char(w, ':');
+	w->after_key = true;
+}
+
+void jw_str(struct jw *w, struct str s)
+{
+	separate(w);
+	put_string(w, s.at ? s : STR(""));
+}
+
+void jw_strz(struct jw *w, const char *z)
+{
+	if (z)
+		jw_str(w, str_from(z));
+	else
+		jw_null(w);
+}
+
+void jw_raw(struct jw *w, struct str json)
+{
+	separate(w);
+	put(w, json.at, json.len);
+}
+
+void jw_int(struct jw *w, int64_t n)
+{
+	char text[24];
+	int len = snprintf(text, sizeof(text), "%" PRId64, n);
+
+	jw_raw(w, (struct str){text, (size_t)len});
+}
+
+void jw_bool(struct jw *w, bool b)
+{
+	jw_raw(w, b ? STR("true") : STR("false"));
+}
+
+void jw_null(struct jw *w)
+{
+	jw_raw(w, STR("null"));
+}
+
+void jw_money(struct jw *w, int64_t cents)
+{
+	char text[MONEY_TEXT_MAX];
+	int len = money_format(text, cents);
+
+	jw_raw(w, (struct str){text, (size_t)len});
+}
+
+void jw_double(struct jw *w, double d)
+{
+	char text[40];
+	int len;
+
+	if (!isfinite(d)) {
+		jw_null(w);
+		return;
+	}
+	len = snprintf(text, sizeof(text), "%.17g", d);
+	jw_raw(w, (struct str){text, (size_t)len});
+}
+
+void jw_time(struct jw *w, int64_t wall_ms, bool with_ms)
+{
+	char text[TIME_TEXT_MAX];
+	int len = time_format(text, wall_ms, with_ms);
+
+	jw_str(w, (struct str){text, (size_t)len});
+}
+
+void jw_kstr(struct jw *w, const char *key, struct str s)
+{
+	jw_key(w, key);
+	jw_str(w, s);
+}
+
+void jw_kstrz(struct jw *w, const char *key, const char *z)
+{
+	jw_key(w, key);
+	jw_strz(w, z);
+}
+
+void jw_kint(struct jw *w, const char *key, int64_t n)
+{
+	jw_key(w, key);
+	jw_int(w, n);
+}
+
+void jw_kbool(struct jw *w, const char *key, bool b)
+{
+	jw_key(w, key);
+	jw_bool(w, b);
+}
+
+void jw_kmoney(struct jw *w, const char *key, int64_t cents)
+{
+	jw_key(w, key);
+	jw_money(w, cents);
+}
+
+void jw_ktime(struct jw *w, const char *key, int64_t wall_ms, bool with_ms)
+{
+	jw_key(w, key);
+	jw_time(w, wall_ms, with_ms);
+}
+
+bool jw_ok(const struct jw *w)
+{
+	return !w->failed && w->depth == 0 && w->len > 0;
+}
+
+struct str jw_text(struct jw *w)
+{
+	if (!w->buf)
+		return STR("");
+	w->buf[w->len] = '\0';
+	return (struct str){w->buf, w->len};
+}

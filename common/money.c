@@ -1,0 +1,66 @@
+/* money.c - text and JSON reals to cents and back. */
+#include "money.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
+bool money_parse(struct str text, int64_t *cents)
+{
+	bool negative = text.len && text.at[0] == '-';
+	const char *dot;
+	struct str whole, part = STR_NONE;
+	uint64_t units, hundredths = 0;
+
+	if (negative) {
+		text.at++;
+		text.len--;
+	}
+	dot = text.len ? memchr(text.at, '.', text.len) : NULL;
+	whole = text;
+	if (dot) {
+		whole.len = (size_t)(dot - text.at);
+		part = (struct str){dot + 1, text.len - whole.len - 1};
+		if (part.len < 1 || part.len > 2 || !str_u64(part, &hundredths))
+			return false;
+		if (part.len == 1)
+			hundredths *= 10;
+	}
+	if (!str_u64(whole, &units) || units > MONEY_MAX_CENTS / 100)
+		return false;
+	*cents = (int64_t)(units * 100 + hundredths);
+	if (negative)
+		*cents = -*cents;
+	return true;
+}
+
+bool money_from_double(double value, int64_t *cents)
+{
+	double scaled = value * 100.0;
+	double whole = nearbyint(scaled);
+
+	if (!isfinite(value) || fabs(whole) > (double)MONEY_MAX_CENTS)
+		return false;
+	if (fabs(scaled - whole) > 1e-4) /* 1e-6 of a unit is 1e-4 of a cent */
+		return false;
+	*cents = (int64_t)whole;
+	return true;
+}
+
+int money_format(char *dst, int64_t cents)
+{
+	uint64_t abs = cents < 0 ? 0 - (uint64_t)cents : (uint64_t)cents;
+
+	return snprintf(dst, MONEY_TEXT_MAX, "%s%" PRIu64 ".%02" PRIu64, cents < 0 ? "-" : "",
+			abs / 100, abs % 100);
+}
+
+int64_t money_average(int64_t cents, int64_t count)
+{
+	int64_t half;
+
+	if (count == 0)
+		return 0;
+	half = count / 2;
+	return (cents + (cents < 0 ? -half : half)) / count;
+}
