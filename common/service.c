@@ -1,0 +1,275 @@
+/*
+ * service.c - start, run and end of every program.
+ *
+ *   SERVING --SIGTERM--> WAITING (not ready, still serving; DRAIN_WAIT_MS)
+ *           -----------> DRAINING (no new work; until service_drained() or
+ *                        DRAIN_MAX_MS) -> loop ends -> stop() -> exit
+ *
+ * A second SIGTERM ends the process at once.
+ */
+#include "service.h"
+
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "failpoint.h"
+#include "log.h"
+#include "service_internal.h"
+#include "str.h"
+
+#ifndef VERSION
+#define VERSION "unknown"
+#endif
+
+#define MAX_PARTS 16
+
+static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
+
+const struct config_entry service_config[] = {
+	CFG_LISTEN(struct service_settings, admin_listen, "ADMIN_LISTEN",
+		   "127.0.0.1:9090",
+		   "address of /healthz, /readyz, /metrics and /version"),
+	CFG_ENUM(struct service_settings, log_level, "LOG_LEVEL", "info", levels,
+		 "least severe level that is logged"),
+	CFG_INT(struct service_settings, drain_wait_ms, "DRAIN_WAIT_MS", "3000", 0,
+		600000,
+		"after SIGTERM: ms between turning unready and closing the listeners"),
+	CFG_INT(struct service_settings, drain_max_ms, "DRAIN_MAX_MS", "20000", 0, 600000,
+		"after that: ms for requests in flight before they are cut"),
+	CFG_END,
+};
+
+struct loop *service_loop(struct service *service)
+{
+	return service->loop;
+}
+
+struct metrics *service_metrics(struct service *service)
+{
+	return service->metrics;
+}
+
+bool service_draining(const struct service *service)
+{
+	return service->state > SERVICE_SERVING;
+}
+
+void service_add_check(struct service *service, const char *name, service_check check,
+		       void *arg)
+{
+	struct check *c = xcalloc(1, sizeof(*c));
+	struct check **end = &service->checks;
+
+	c->name = name;
+	c->fn = check;
+	c->arg = arg;
+	while (*end)
+		end = &(*end)->next;
+	*end = c;
+}
+
+void service_drained(struct service *service)
+{
+	loop_stop(service->loop);
+}
+
+void service_fail(struct service *service, const char *why)
+{
+	log_error("cannot go on", LOG_STR("why", why));
+	service->exit_status = EXIT_FAILURE;
+	loop_stop(service->loop);
+}
+
+/* ---- SIGTERM: wait -> drain -> stop ---- */
+
+static void drain_begin(void *arg);
+static void drain_timeout(void *arg);
+
+static void on_signal(evutil_socket_t sig, short what, void *arg)
+{
+	struct service *service = arg;
+
+	(void)what;
+	if (service_draining(service)) {
+		log_warn("second signal, ending at once", LOG_INT("signal", sig));
+		_exit(EXIT_FAILURE);
+	}
+	log_info("stopping: not ready any more", LOG_INT("signal", sig));
+	service->state = SERVICE_WAITING;
+	service->drain_timer = loop_timer_new(service->loop, drain_begin, service);
+	loop_timer_start(service->drain_timer, service->settings.drain_wait_ms);
+}
+
+static void drain_begin(void *arg)
+{
+	struct service *service = arg;
+
+	log_info("draining");
+	service->state = SERVICE_DRAINING;
+	loop_timer_free(service->drain_timer);
+	service->drain_timer = loop_timer_new(service->loop, drain_timeout, service);
+	loop_timer_start(service->drain_timer, service->settings.drain_max_ms);
+	if (service->spec->drain)
+		service->spec->drain(service->spec->app, service);
+	else
+		service_drained(service);
+}
+
+static void drain_timeout(void *arg)
+{
+	struct service *service = arg;
+
+	log_warn("drain time is over, cutting what is left");
+	service_drained(service);
+}
+
+/* ---- start ---- */
+
+static bool setup(struct service *service, struct err *err)
+{
+	struct event_base *base;
+
+	service->loop = loop_new(err);
+	if (!service->loop)
+		return false;
+	service->metrics = metrics_new();
+	base = loop_base(service->loop);
+	service->on_term = evsignal_new(base, SIGTERM, on_signal, service);
+	service->on_int = evsignal_new(base, SIGINT, on_signal, service);
+	event_add(service->on_term, NULL);
+	event_add(service->on_int, NULL);
+	return failpoint_init(err) && service_admin_start(service, err) &&
+	       service->spec->start(service->spec->app, service, err);
+}
+
+static void teardown(struct service *service)
+{
+	service->spec->stop(service->spec->app);
+	http_server_free(service->admin);
+	loop_timer_free(service->drain_timer);
+	if (service->on_term)
+		event_free(service->on_term);
+	if (service->on_int)
+		event_free(service->on_int);
+	if (service->loop)
+		loop_free(service->loop);
+	metrics_free(service->metrics);
+	for (struct check *c = service->checks, *next; c; c = next) {
+		next = c->next;
+		free(c);
+	}
+}
+
+static int run(struct service *service)
+{
+	struct err err = {0};
+
+	signal(SIGPIPE, SIG_IGN);
+	/* Few arenas: each thread's own would multiply resident memory. */
+	mallopt(M_ARENA_MAX, 2);
+	if (setup(service, &err)) {
+		service->state = SERVICE_SERVING;
+		log_info("started", LOG_STR("version", VERSION));
+		loop_run(service->loop);
+	} else {
+		log_error("cannot start", LOG_STR("why", err.text));
+		service->exit_status = EXIT_FAILURE;
+	}
+	teardown(service);
+	log_info("stopped", LOG_INT("status", service->exit_status));
+	return service->exit_status;
+}
+
+/* ---- arguments ---- */
+
+static void print_help(const struct service_spec *spec, const struct config_part *parts)
+{
+	config_print_help(spec->name, spec->about, parts);
+	printf("\nArguments (without any: run until SIGTERM)\n"
+	       "  --help            this text\n"
+	       "  --check-config    check the settings, print them with secrets masked\n"
+	       "  --settings-json   print the table of settings as JSON\n"
+	       "  --health          ask the own /readyz; status 0 when ready\n"
+	       "  --version         print the version\n");
+	for (const struct service_command *c = spec->commands; c && c->flag; c++)
+		printf("  %-17s %s\n", c->flag, c->help);
+}
+
+static const struct service_command *find_command(const struct service_spec *spec,
+						  const char *flag)
+{
+	for (const struct service_command *c = spec->commands; c && c->flag; c++) {
+		if (strcmp(c->flag, flag) == 0)
+			return c;
+	}
+	return NULL;
+}
+
+/* Things that need no settings. */
+static bool answered_plainly(const struct service_spec *spec,
+			     const struct config_part *parts, const char *flag)
+{
+	if (strcmp(flag, "--help") == 0 || strcmp(flag, "-h") == 0)
+		print_help(spec, parts);
+	else if (strcmp(flag, "--version") == 0)
+		printf("%s %s\n", spec->name, VERSION);
+	else if (strcmp(flag, "--settings-json") == 0)
+		config_print_json(parts);
+	else
+		return false;
+	return true;
+}
+
+static int dispatch(struct service *service, const struct config_part *parts, int argc,
+		    char **argv)
+{
+	const struct service_spec *spec = service->spec;
+	const struct service_command *command;
+
+	if (argc < 2)
+		return run(service);
+	if (strcmp(argv[1], "--check-config") == 0 &&
+	    (command = find_command(spec, "--check-config")) == NULL) {
+		config_print_effective(parts);
+		return EXIT_SUCCESS;
+	}
+	if (strcmp(argv[1], "--health") == 0)
+		return service_probe(service->settings.admin_listen);
+	command = find_command(spec, argv[1]);
+	if (!command) {
+		fprintf(stderr, "%s: unknown argument \"%s\"; see --help\n", spec->name,
+			argv[1]);
+		return 2;
+	}
+	if (strcmp(argv[1], "--check-config") == 0)
+		config_print_effective(parts);
+	return command->run(spec->app, argc - 2, argv + 2);
+}
+
+int service_main(const struct service_spec *spec, int argc, char **argv)
+{
+	struct service service = {.spec = spec};
+	struct config_part parts[MAX_PARTS] = {{service_config, &service.settings}};
+	struct err err = {0};
+	unsigned n = 1;
+	int status;
+
+	for (const struct config_part *p = spec->parts;
+	     p && p->table && n + 1 < MAX_PARTS; p++)
+		parts[n++] = *p;
+	if (argc > 1 && answered_plainly(spec, parts, argv[1]))
+		return EXIT_SUCCESS;
+	log_init(spec->name, LOG_INFO);
+	if (!config_load(parts, &err)) {
+		log_error("wrong setting", LOG_STR("why", err.text));
+		config_free(parts);
+		return 2;
+	}
+	log_init(spec->name, (enum log_level)service.settings.log_level);
+	status = dispatch(&service, parts, argc, argv);
+	config_free(parts);
+	return status;
+}
