@@ -49,6 +49,7 @@ struct auth;
  * which has the keys itself). */
 struct auth *auth_new(struct loop *loop, const struct auth_settings *cfg,
 		      struct http_client *client, struct metrics *metrics, struct err *err);
+/* The client must be freed first: its pending calls end in here. */
 void auth_free(struct auth *auth);
 /* A JWKS document (RFC 7517); replaces all keys. Own thread. */
 bool auth_set_keys(struct auth *auth, struct str jwks, struct err *err);
