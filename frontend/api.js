@@ -1,0 +1,105 @@
+// api.js - calls to the gateway: JSON requests and the live stream.
+
+const DEMO_USER = { user_id: 1, name: 'Demo Customer' };
+let session = JSON.parse(sessionStorage.getItem('session') || 'null');
+
+export const user = () => (session ? session.user : DEMO_USER);
+export const signedIn = () => session !== null;
+
+function authorization() {
+  return session ? { Authorization: `Bearer ${session.access_token}` } : {};
+}
+
+export class ApiError extends Error {
+  constructor(problem, status) {
+    super(problem.detail || problem.title || `The shop answered ${status}`);
+    this.code = problem.code;
+    this.status = status;
+  }
+}
+
+export async function call(method, path, body, headers = {}) {
+  const init = { method, headers: { ...authorization(), ...headers } };
+  if (body !== undefined) {
+    init.body = JSON.stringify(body);
+    init.headers['Content-Type'] = 'application/json';
+  }
+  const answer = await fetch(`/api${path}`, init);
+  const text = await answer.text();
+  let data = {};
+  try { data = text ? JSON.parse(text) : {}; } catch { data = { detail: 'The shop is not reachable' }; }
+  if (!answer.ok) throw new ApiError(data, answer.status);
+  return data;
+}
+
+export async function signIn(email, password) {
+  session = await call('POST', '/auth/login', { email, password });
+  sessionStorage.setItem('session', JSON.stringify(session));
+}
+
+export function signOut() {
+  session = null;
+  sessionStorage.removeItem('session');
+}
+
+// One order, retried under one key: a lost answer must not buy twice.
+export async function order(productId, quantity) {
+  const key = crypto.randomUUID ? crypto.randomUUID() : `${Date.now()}-${Math.random()}`;
+  const body = { user_id: user().user_id, product_id: productId, quantity };
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await call('POST', '/orders', body, { 'Idempotency-Key': key });
+    } catch (error) {
+      const final = error instanceof ApiError && error.status < 500;
+      if (final || attempt === 4) throw error;
+      await pause(200 * 2 ** attempt);
+    }
+  }
+}
+
+const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
+
+// Server-Sent Events over fetch: EventSource cannot send an Authorization header.
+// Calls on(event, data) for each event and state('on' | 'off' | 'denied') on changes, until stopped.
+export function stream(path, on, state) {
+  const stop = new AbortController();
+  (async () => {
+    for (let wait = 250; !stop.signal.aborted; wait = Math.min(wait * 2, 5000)) {
+      try {
+        const answer = await fetch(`/api${path}`, { headers: authorization(), signal: stop.signal });
+        if (answer.status === 401 || answer.status === 403) { state('denied'); return; }
+        if (answer.ok) {
+          state('on');
+          wait = 250;
+          await readEvents(answer.body, on);
+        }
+      } catch { /* the network went away: try again below */ }
+      if (stop.signal.aborted) return;
+      state('off');
+      await pause(wait);
+    }
+  })();
+  return () => stop.abort();
+}
+
+async function readEvents(body, on) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = '';
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const blocks = (rest + value).split('\n\n');
+    rest = blocks.pop();
+    blocks.forEach((block) => dispatch(block, on));
+  }
+}
+
+function dispatch(block, on) {
+  let event = 'message';
+  let data = '';
+  for (const line of block.split('\n')) {
+    if (line.startsWith('event:')) event = line.slice(6).trim();
+    if (line.startsWith('data:')) data += line.slice(5).trim();
+  }
+  if (data) on(event, JSON.parse(data));
+}

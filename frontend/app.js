@@ -1,0 +1,181 @@
+// app.js - the page: catalog, own orders, live numbers.
+import { call, order, signIn, signOut, signedIn, stream, user } from './api.js';
+
+const $ = (id) => document.getElementById(id);
+const money = new Intl.NumberFormat('en-US', { style: 'currency', currency: 'USD' });
+
+// el('li', { class: 'x' }, 'text', child): text is never parsed as HTML.
+function el(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith('on')) node.addEventListener(name.slice(2), value);
+    else node.setAttribute(name, value);
+  }
+  node.append(...children);
+  return node;
+}
+
+function notice(text, bad = false) {
+  $('notice').textContent = text;
+  $('notice').classList.toggle('bad', bad);
+}
+
+async function guarded(work) {
+  try { await work(); } catch (error) {
+    if (error.status === 401) { signOut(); showWho(); $('sign-in-dialog').showModal(); }
+    notice(error.message, true);
+  }
+}
+
+// ---- catalog ----
+
+let nextCursor = null;
+
+function productCard(product) {
+  const id = product.product_id;
+  const amount = el('input', { type: 'number', min: 1, max: 1000, value: 1, 'aria-label': `Quantity of ${product.name}` });
+  const button = el('button', { type: 'button', 'data-testid': `order-${id}` }, 'Order');
+  button.addEventListener('click', () => buy(product, Number(amount.value), button));
+  if (!product.in_stock) button.disabled = true;
+  return el('li', {},
+    el('h3', {}, product.name),
+    el('p', {}, product.description || product.category),
+    el('div', { class: 'buy' }, el('strong', {}, money.format(product.price)), amount, button));
+}
+
+async function loadCatalog(more = false) {
+  const query = new URLSearchParams({ limit: 60 });
+  if ($('q').value) query.set('q', $('q').value);
+  if ($('category').value) query.set('category', $('category').value);
+  if (more && nextCursor) query.set('cursor', nextCursor);
+  const page = await call('GET', `/products?${query}`);
+  const cards = page.products.map(productCard);
+  if (more) $('catalog').append(...cards); else $('catalog').replaceChildren(...cards);
+  nextCursor = page.next_cursor;
+  $('more').hidden = !nextCursor;
+  addCategories(page.products);
+}
+
+function addCategories(products) {
+  const known = new Set([...$('category').options].map((option) => option.value));
+  for (const { category } of products) {
+    if (!known.has(category)) $('category').append(el('option', { value: category }, category));
+    known.add(category);
+  }
+}
+
+async function buy(product, quantity, button) {
+  button.disabled = true;
+  await guarded(async () => {
+    const placed = await order(product.product_id, quantity);
+    notice(`Order ${placed.order_id} placed: ${quantity} × ${product.name}, ${money.format(placed.total_price)}`);
+    await loadOrders();
+  });
+  button.disabled = false;
+}
+
+// ---- own orders ----
+
+async function loadOrders() {
+  const { orders } = await call('GET', `/orders?user_id=${user().user_id}&limit=20`);
+  $('orders').replaceChildren(...orders.map((one) => el('li', {},
+    el('span', {}, `#${one.order_id} · ${one.items.map((i) => `${i.quantity} × ${i.product_id}`).join(', ')}`),
+    el('span', {}, one.status === 'cancelled' ? 'cancelled ' : '', money.format(one.total_price)))));
+}
+
+async function loadMine() {
+  showMine(await call('GET', `/analytics/users/${user().user_id}`));
+}
+
+function showMine(mine) {
+  $('my-total').textContent = money.format(mine.total_spent);
+  $('my-tier').textContent = mine.customer_tier;
+}
+
+// ---- live ----
+
+function showTop({ top_users: users }) {
+  const before = new Map([...$('top-users').children].map((row) => [row.dataset.testid, row.dataset.total]));
+  $('top-users').replaceChildren(...users.slice(0, 10).map((one) => {
+    const id = `top-user-${one.user_id}`;
+    const changed = before.has(id) && before.get(id) !== String(one.total_spent);
+    return el('tr', { 'data-testid': id, 'data-total': one.total_spent, class: changed ? 'fresh' : '' },
+      el('td', {}, one.user_id === user().user_id ? `${one.user_id} (you)` : String(one.user_id)),
+      el('td', {}, one.customer_tier),
+      el('td', { class: 'num' }, String(one.total_orders)),
+      el('td', { class: 'num', 'data-testid': 'total' }, money.format(one.total_spent)));
+  }));
+  const me = users.find((one) => one.user_id === user().user_id);
+  if (me) showMine(me); else guarded(loadMine);
+}
+
+const windows = new Map();
+
+function showWindows(update) {
+  for (const one of update.windows || [update]) windows.set(one.start, one);
+  const rows = [...windows.values()].sort((a, b) => (a.start < b.start ? 1 : -1)).slice(0, 10);
+  windows.clear();
+  rows.forEach((one) => windows.set(one.start, one));
+  $('windows').replaceChildren(...rows.map((one) => el('tr', {},
+    el('td', {}, new Date(one.start).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' }), one.final ? '' : ' …'),
+    el('td', { class: 'num' }, String(one.orders)),
+    el('td', { class: 'num' }, String(one.users)),
+    el('td', { class: 'num' }, money.format(one.revenue)))));
+}
+
+function showSummary(summary) {
+  const names = { total_orders: 'Orders', total_revenue: 'Revenue', total_users: 'Customers' };
+  const rows = Object.entries(names).filter(([key]) => key in summary).map(([key, name]) => el('div', {},
+    el('dt', {}, name),
+    el('dd', {}, key === 'total_revenue' ? money.format(summary[key]) : String(summary[key]))));
+  $('summary').replaceChildren(...rows);
+}
+
+const shows = { 'top-users': showTop, window: showWindows, windows: showWindows, summary: showSummary };
+let stopStream = () => {};
+
+function startStream() {
+  stopStream();
+  stopStream = stream('/analytics/stream', (event, data) => shows[event]?.(data), (state) => {
+    $('live').textContent = { on: 'live', off: 'reconnecting', denied: 'for administrators' }[state];
+    $('live').classList.toggle('on', state === 'on');
+  });
+}
+
+// ---- sign in ----
+
+function showWho() {
+  $('who').textContent = user().name;
+  $('sign-in').textContent = signedIn() ? 'Sign out' : 'Sign in';
+}
+
+async function reload() {
+  showWho();
+  startStream();
+  await guarded(async () => { await Promise.all([loadOrders(), loadMine()]); });
+}
+
+$('search').addEventListener('submit', (event) => { event.preventDefault(); guarded(() => loadCatalog()); });
+$('category').addEventListener('change', () => guarded(() => loadCatalog()));
+$('more').addEventListener('click', () => guarded(() => loadCatalog(true)));
+$('sign-in').addEventListener('click', () => {
+  if (!signedIn()) { $('sign-in-dialog').showModal(); return; }
+  signOut();
+  reload();
+});
+$('sign-in-cancel').addEventListener('click', () => $('sign-in-dialog').close());
+$('sign-in-form').addEventListener('submit', async (event) => {
+  event.preventDefault();
+  const form = new FormData(event.target);
+  try {
+    await signIn(form.get('email'), form.get('password'));
+    $('sign-in-dialog').close();
+    event.target.reset();
+    $('sign-in-error').textContent = '';
+    notice(`Signed in as ${user().name}`);
+    reload();
+  } catch (error) { $('sign-in-error').textContent = error.message; }
+});
+
+guarded(() => loadCatalog());
+reload();
