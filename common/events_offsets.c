@@ -1,0 +1,174 @@
+/*
+ * events_offsets.c - per partition of one topic: how far the consumer got, how
+ * far its work is done, and what of that is still to be committed.
+ */
+#include <stdlib.h>
+
+#include "events_internal.h"
+#include "str.h"
+
+struct part {
+	bool ours;
+	bool ended;       /* its end was seen once */
+	bool dirty;       /* `done` is not committed */
+	int64_t position; /* next to take; -1: not known yet */
+	int64_t done;     /* everything before it is dealt with; -1: nothing */
+};
+
+struct events_offsets {
+	rd_kafka_t *rk;
+	char *topic;
+	struct part *parts; /* by partition number */
+	int32_t n;
+};
+
+static const struct part unknown = {.position = -1, .done = -1};
+
+struct events_offsets *events_offsets_new(rd_kafka_t *rk, const char *topic)
+{
+	struct events_offsets *offsets = xcalloc(1, sizeof(*offsets));
+
+	offsets->rk = rk;
+	offsets->topic = xstrdup(topic);
+	return offsets;
+}
+
+void events_offsets_free(struct events_offsets *offsets)
+{
+	if (!offsets)
+		return;
+	free(offsets->parts);
+	free(offsets->topic);
+	free(offsets);
+}
+
+void events_offsets_add(struct events_offsets *offsets, int32_t partition)
+{
+	if (partition >= offsets->n) {
+		offsets->parts = xrealloc(offsets->parts, ((size_t)partition +
+							   1) * sizeof(*offsets->parts));
+		while (offsets->n <= partition)
+			offsets->parts[offsets->n++] = unknown;
+	}
+	offsets->parts[partition] = unknown;
+	offsets->parts[partition].ours = true;
+}
+
+void events_offsets_drop(struct events_offsets *offsets)
+{
+	for (int32_t p = 0; p < offsets->n; p++)
+		offsets->parts[p] = unknown;
+}
+
+void events_offsets_assign(struct events_offsets *offsets,
+			   const rd_kafka_topic_partition_list_t *list)
+{
+	events_offsets_drop(offsets);
+	for (int i = 0; i < list->cnt; i++)
+		events_offsets_add(offsets, list->elems[i].partition);
+}
+
+/* NULL for a partition that is not ours (any more). */
+static struct part *find(struct events_offsets *offsets, int32_t partition)
+{
+	if (partition < 0 || partition >= offsets->n || !offsets->parts[partition].ours)
+		return NULL;
+	return &offsets->parts[partition];
+}
+
+void events_offsets_taken(struct events_offsets *offsets, int32_t partition, int64_t next)
+{
+	struct part *part = find(offsets, partition);
+
+	if (part)
+		part->position = next;
+}
+
+void events_offsets_ended(struct events_offsets *offsets, int32_t partition, int64_t next)
+{
+	struct part *part = find(offsets, partition);
+
+	if (!part)
+		return;
+	part->position = next;
+	part->ended = true;
+}
+
+void events_offsets_done(struct events_offsets *offsets, int32_t partition, int64_t next)
+{
+	struct part *part = find(offsets, partition);
+
+	if (!part || next <= part->done)
+		return;
+	part->done = next;
+	part->dirty = true;
+}
+
+bool events_offsets_all_ended(const struct events_offsets *offsets)
+{
+	for (int32_t p = 0; p < offsets->n; p++)
+		if (offsets->parts[p].ours && !offsets->parts[p].ended)
+			return false;
+	return offsets->n > 0;
+}
+
+int64_t events_offsets_lag(const struct events_offsets *offsets)
+{
+	int64_t lag = 0;
+
+	for (int32_t p = 0; p < offsets->n; p++) {
+		const struct part *part = &offsets->parts[p];
+		int64_t low, high;
+
+		if (!part->ours || part->position < 0 ||
+		    rd_kafka_get_watermark_offsets(offsets->rk, offsets->topic, p, &low,
+						   &high))
+			continue;
+		lag += high > part->position ? high - part->position : 0;
+	}
+	return lag;
+}
+
+void events_offsets_commit(struct events_offsets *offsets)
+{
+	rd_kafka_topic_partition_list_t *list =
+		rd_kafka_topic_partition_list_new(offsets->n);
+
+	for (int32_t p = 0; p < offsets->n; p++) {
+		struct part *part = &offsets->parts[p];
+
+		if (!part->ours || !part->dirty)
+			continue;
+		part->dirty = false;
+		rd_kafka_topic_partition_list_add(list, offsets->topic, p)->offset =
+			part->done;
+	}
+	if (list->cnt > 0) {
+		rd_kafka_resp_err_t error = rd_kafka_commit(offsets->rk, list, 1);
+		if (error)
+			events_offsets_uncommitted(offsets, list);
+	}
+	rd_kafka_topic_partition_list_destroy(list);
+}
+
+void events_offsets_uncommitted(struct events_offsets *offsets,
+				const rd_kafka_topic_partition_list_t *list)
+{
+	for (int i = 0; i < list->cnt; i++) {
+		struct part *part = find(offsets, list->elems[i].partition);
+
+		if (part && part->done >= 0)
+			part->dirty = true;
+	}
+}
+
+rd_kafka_topic_partition_list_t *events_offsets_list(const struct events_offsets *offsets)
+{
+	rd_kafka_topic_partition_list_t *list =
+		rd_kafka_topic_partition_list_new(offsets->n);
+
+	for (int32_t p = 0; p < offsets->n; p++)
+		if (offsets->parts[p].ours)
+			rd_kafka_topic_partition_list_add(list, offsets->topic, p);
+	return list;
+}
