@@ -157,6 +157,8 @@ bool auth_check(struct auth *auth, struct str authorization, struct caller *call
 	if (!authorization.at)
 		return true;
 	ok = check(auth, authorization, caller, err);
+	if (!ok)
+		memset(caller, 0, sizeof(*caller));
 	metric_add(ok ? auth->accepted : auth->refused, 1);
 	return ok;
 }

@@ -1,0 +1,104 @@
+/* test_json.c - the writer and the strict reader. */
+#include "check.h"
+
+#include "js.h"
+#include "jw.h"
+
+static void writes(void **state)
+{
+	struct jw w;
+
+	(void)state;
+	jw_init(&w, 4096);
+	jw_object(&w);
+	jw_kmoney(&w, "total", 199999);
+	jw_key(&w, "list");
+	jw_array(&w);
+	jw_int(&w, -1);
+	jw_str(&w, STR("a\"\\\n\x01\xc3\xa9\xff"));
+	jw_null(&w);
+	jw_end(&w);
+	jw_end(&w);
+	assert_true(jw_ok(&w));
+	assert_string_equal(jw_text(&w).at,
+			    "{\"total\":1999.99,\"list\":[-1,"
+			    "\"a\\\"\\\\\\n\\u0001\xc3\xa9\xef\xbf\xbd\",null]}");
+	jw_fini(&w);
+}
+
+static void writer_limits(void **state)
+{
+	struct jw w;
+	char small[8];
+
+	(void)state;
+	jw_init(&w, 5);
+	jw_str(&w, STR("too long"));
+	assert_false(jw_ok(&w));
+	jw_fini(&w);
+
+	jw_init_fixed(&w, small, sizeof(small));
+	jw_str(&w, STR("12345"));
+	assert_true(jw_ok(&w));
+	assert_string_equal(jw_text(&w).at, "\"12345\"");
+
+	jw_init(&w, 1000);
+	jw_object(&w);
+	assert_false(jw_ok(&w)); /* still open */
+	jw_fini(&w);
+}
+
+static void refused(const char *text)
+{
+	struct err err = {0};
+
+	assert_null(js_parse_object(str_from(text), &err));
+	assert_int_equal(err.code, ERR_INPUT);
+	assert_string_equal(err.slug, "invalid_json");
+}
+
+static void strict(void **state)
+{
+	char deep[3000];
+
+	(void)state;
+	refused("");
+	refused("{");
+	refused("[1]");
+	refused("{\"a\":1,\"a\":2}");
+	refused("{\"a\":\"\xff\"}");
+	refused("{\"a\":1} x");
+	refused("{\"a\":NaN}");
+	memset(deep, '[', sizeof(deep) - 1);
+	deep[sizeof(deep) - 1] = '\0';
+	refused(deep);
+}
+
+static void fields(void **state)
+{
+	static const char *const allowed[] = {"n", "s", "m", "f", NULL};
+	struct err err = {0};
+	json_t *doc = js_parse_object(
+		str_from("{\"n\":5,\"s\":\"abc\",\"m\":19.99,\"f\":1.5,\"z\":0}"), &err);
+	struct str s;
+	int64_t n;
+
+	(void)state;
+	assert_non_null(doc);
+	assert_true(js_int(doc, "n", 1, 10, &n, &err) && n == 5);
+	assert_false(js_int(doc, "n", 6, 10, &n, &err));
+	assert_string_equal(err.field, "n");
+	assert_false(js_int_at(doc, "items[2].", "f", 1, 10, &n, &err));
+	assert_string_equal(err.field, "items[2].f");
+	assert_true(js_str(doc, "s", 1, 3, &s, &err) && s.len == 3);
+	assert_false(js_str(doc, "s", 4, 9, &s, &err));
+	assert_true(js_money(doc, "m", 0, 100000, &n, &err) && n == 1999);
+	assert_false(js_int(doc, "gone", 0, 1, &n, &err));
+	assert_string_equal(err.text, "gone is missing");
+	assert_false(js_only(doc, "", allowed, &err));
+	assert_string_equal(err.field, "z");
+	json_decref(doc);
+}
+
+RUN(cmocka_unit_test(writes), cmocka_unit_test(writer_limits), cmocka_unit_test(strict),
+    cmocka_unit_test(fields))
