@@ -1,0 +1,85 @@
+/* app.c - makes the parts of order-svc in order, and frees them in reverse. */
+#include "app.h"
+
+#include "housekeeping.h"
+
+static bool database_ready(void *arg, const char **why)
+{
+	struct app *app = arg;
+
+	return db_ready(app->db, why);
+}
+
+static bool start_calls(struct app *app, struct metrics *metrics, struct err *err)
+{
+	struct http_client_config internal = {
+		.base_url = app->cfg.internal_url, .max_conns = 64, .max_waiting = 1024};
+
+	app->internal = http_client_new(app->loop, &internal, metrics, err);
+	if (!app->internal)
+		return false;
+	app->auth = auth_new(app->loop, &app->cfg.auth, app->internal, metrics, err);
+	if (!app->auth)
+		return false;
+	app->authorization = auth_service_header(app->auth, "order-svc");
+	app->users = users_new(app->loop, app->internal, app->authorization);
+	return true;
+}
+
+bool app_start(void *arg, struct service *service, struct err *err)
+{
+	struct app *app = arg;
+	struct metrics *metrics = service_metrics(service);
+	struct relay_config relay = {.db = &app->cfg.db,
+				     .events = &app->cfg.events,
+				     .topic = app->cfg.orders_topic,
+				     .batch = app->cfg.relay_batch,
+				     .poll_ms = app->cfg.relay_poll_ms};
+
+	app->loop = service_loop(service);
+	counters_init(&app->counters, metrics);
+	app->db = db_pool_new(app->loop, &app->cfg.db, metrics, err);
+	if (!app->db || !start_calls(app, metrics, err))
+		return false;
+	service_add_check(service, "database", database_ready, app);
+	app->repo = order_repo_new(app->db);
+	app->twins = twins_new(app->loop);
+	app->housekeeping =
+		housekeeping_new(app->loop, app->repo, app->cfg.reservation_ttl_s);
+	app->relay = relay_new(&relay, metrics, err);
+	if (!app->relay)
+		return false;
+	app->http = http_server_new(app->loop, app->cfg.listen, order_routes, app, NULL,
+				    metrics, err);
+	return app->http != NULL;
+}
+
+static void on_drained(void *arg)
+{
+	service_drained(arg);
+}
+
+void app_drain(void *arg, struct service *service)
+{
+	struct app *app = arg;
+
+	http_server_drain(app->http, on_drained, service);
+}
+
+/* Every *_free() accepts NULL, so this also cleans up a failed start. What is
+ * still in flight is told so by the pool and the client, and answers. */
+void app_stop(void *arg)
+{
+	struct app *app = arg;
+
+	app->stopping = true;
+	db_pool_free(app->db);
+	http_client_free(app->internal);
+	http_server_free(app->http);
+	relay_free(app->relay);
+	housekeeping_free(app->housekeeping);
+	users_free(app->users);
+	auth_free(app->auth);
+	twins_free(app->twins);
+	order_repo_free(app->repo);
+}

@@ -1,0 +1,231 @@
+/* reservations.c - write the call to product-svc, read its answer strictly. */
+#include "reservations.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "js.h"
+#include "log.h"
+#include "money.h"
+
+#define RESERVE_MS 3000
+#define RELEASE_MS 2000
+#define BODY_MAX   (16 * 1024)
+
+/* ---- reading ---- */
+
+static bool read_line(struct order_line *line, json_t *item, const char *prefix,
+		      struct err *err)
+{
+	struct str product_id, name;
+	int64_t quantity;
+
+	if (!js_str_at(item, prefix, "product_id", 1, ORDER_PRODUCT_MAX, &product_id,
+		       err) ||
+	    !js_str_at(item, prefix, "name", 0, 4096, &name, err) ||
+	    !js_int_at(item, prefix, "quantity", 1, ORDER_MAX_QUANTITY, &quantity, err) ||
+	    !js_money_at(item, prefix, "unit_price", 0, MONEY_MAX_CENTS,
+			 &line->unit_price, err))
+		return false;
+	if (!str_eqz(product_id, line->product_id) || quantity != line->quantity)
+		return err_field(err, prefix, "the answer's lines are not the order's");
+	order_set_name(line, name);
+	return true;
+}
+
+static bool read_reserved(struct order *order, json_t *doc, struct err *err)
+{
+	json_t *lines = json_object_get(doc, "lines");
+	struct str id, state;
+
+	if (!js_str(doc, "reservation_id", ID_HEX_LEN, ID_HEX_LEN, &id, err) ||
+	    !js_str(doc, "state", 1, 32, &state, err))
+		return false;
+	if (!str_eqz(id, order->reservation_id) || !str_eqz(state, "pending"))
+		return err_field(err, "state",
+				 "the answer is not about a pending reservation");
+	if (!json_is_array(lines) || json_array_size(lines) != order->n_lines)
+		return err_field(err, "lines", "the answer's lines are not the order's");
+	for (unsigned i = 0; i < order->n_lines; i++) {
+		char prefix[32];
+
+		snprintf(prefix, sizeof(prefix), "lines[%u].", i);
+		if (!read_line(&order->lines[i], json_array_get(lines, i), prefix, err))
+			return false;
+	}
+	return true;
+}
+
+/* "items[3].product_id" counts our sorted lines; the client wants its own field. */
+static void name_field(const struct order *order, json_t *problem, struct err *err)
+{
+	json_t *first = json_array_get(json_object_get(problem, "errors"), 0);
+	const char *field = json_string_value(json_object_get(first, "field"));
+	const char *close = field ? strchr(field, ']') : NULL;
+	uint64_t i;
+
+	if (!close || strncmp(field, "items[", 6) != 0 ||
+	    !str_u64((struct str){field + 6, (size_t)(close - field) - 6}, &i) ||
+	    i >= order->n_lines)
+		return;
+	if (order->lines[i].source < 0)
+		snprintf(err->field, sizeof(err->field), "product_id");
+	else
+		snprintf(err->field, sizeof(err->field), "items[%d].product_id",
+			 order->lines[i].source);
+}
+
+static bool read_shortage(struct order_shortage *shortage, json_t *problem,
+			  struct err *err)
+{
+	struct str product_id, detail;
+
+	memset(shortage, 0, sizeof(*shortage));
+	if (!js_str(problem, "product_id", 1, ORDER_PRODUCT_MAX, &product_id, err) ||
+	    !js_str(problem, "detail", 0, 4096, &detail, err) ||
+	    !js_int(problem, "available", 0, INT64_MAX, &shortage->available, err) ||
+	    !js_int(problem, "requested", 0, INT64_MAX, &shortage->requested, err))
+		return false;
+	str_copy(shortage->product_id, sizeof(shortage->product_id), product_id);
+	if (!str_copy(shortage->detail, sizeof(shortage->detail), detail))
+		snprintf(shortage->detail, sizeof(shortage->detail),
+			 "not enough of product %s in stock", shortage->product_id);
+	return true;
+}
+
+static enum reserve_end read_problem(struct reservation *reservation, int status,
+				     json_t *problem, struct err *err)
+{
+	const char *code = json_string_value(json_object_get(problem, "code"));
+	const char *detail = json_string_value(json_object_get(problem, "detail"));
+
+	if (!code)
+		code = "";
+	if (!detail)
+		detail = "";
+	if (status == 409 && strcmp(code, "insufficient_stock") == 0)
+		return read_shortage(&reservation->shortage, problem, err)
+			       ? RESERVE_SHORT
+			       : RESERVE_UNKNOWN;
+	if (status == 409 && strcmp(code, "order_in_progress") == 0) {
+		err_slug(err, ERR_CONFLICT, code,
+			 "an earlier attempt of this order is still "
+			 "under way; ask again with the same key");
+		err->retry_after_s = 1;
+		return RESERVE_IN_PROGRESS;
+	}
+	if (status == 404 && strcmp(code, "product_not_found") == 0) {
+		err_slug(err, ERR_NOT_FOUND, code, "%s", detail);
+		name_field(reservation->order, problem, err);
+		return RESERVE_REFUSED;
+	}
+	if (status == 503) {
+		err_set(err, ERR_BUSY, "stock cannot be reserved just now; try again");
+		err->retry_after_s = 1;
+		return RESERVE_UNKNOWN;
+	}
+	err_set(err, ERR_UPSTREAM, "product-svc answered %d %s", status, code);
+	return RESERVE_UNKNOWN;
+}
+
+enum reserve_end reservation_read(struct reservation *reservation, int status,
+				  struct str body, struct err *err)
+{
+	json_t *doc = js_parse_object(body, err);
+	enum reserve_end end = RESERVE_UNKNOWN;
+
+	if (doc && status == 200) {
+		if (read_reserved(reservation->order, doc, err))
+			end = RESERVE_OK;
+	} else if (doc) {
+		end = read_problem(reservation, status, doc, err);
+	}
+	json_decref(doc);
+	if (end == RESERVE_UNKNOWN && err->code == ERR_INPUT) {
+		log_error("cannot understand product-svc's answer",
+			  LOG_INT("status", status), LOG_STR("why", err->text));
+		err_set(err, ERR_UPSTREAM,
+			"stock cannot be reserved just now; try again");
+	}
+	return end;
+}
+
+/* ---- calling ---- */
+
+static void on_reserved(const struct http_answer *answer, const struct err *err,
+			void *arg)
+{
+	struct reservation *reservation = arg;
+	enum reserve_end end;
+	struct err why = {0};
+
+	if (err) {
+		/* Not sent means nothing is held; all else leaves it open. */
+		end = err->code == ERR_BUSY ? RESERVE_NOT_SENT : RESERVE_UNKNOWN;
+		why = *err;
+		why.retry_after_s = 1;
+	} else {
+		end = reservation_read(reservation, answer->status, answer->body, &why);
+	}
+	reservation->cb(end, &why, reservation->arg);
+}
+
+static void write_call(struct jw *w, const struct reservation *reservation)
+{
+	const struct order *order = reservation->order;
+
+	jw_object(w);
+	jw_kint(w, "ttl_s", reservation->ttl_s);
+	jw_kstrz(w, "key_hash", *reservation->key_hash ? reservation->key_hash : NULL);
+	jw_key(w, "lines");
+	jw_array(w);
+	for (unsigned i = 0; i < order->n_lines; i++) {
+		jw_object(w);
+		jw_kstrz(w, "product_id", order->lines[i].product_id);
+		jw_kint(w, "quantity", order->lines[i].quantity);
+		jw_end(w);
+	}
+	jw_end(w);
+	jw_end(w);
+}
+
+void reservations_reserve(struct http_client *client, const char *authorization,
+			  struct reservation *reservation, reservation_cb cb, void *arg)
+{
+	struct http_header_pair headers[TRACE_HEADERS];
+	struct http_call call = {.method = "PUT",
+				 .headers = headers,
+				 .timeout_ms = RESERVE_MS,
+				 .label = "/internal/reservations/:id"};
+	char path[64];
+	struct jw w;
+
+	reservation->cb = cb;
+	reservation->arg = arg;
+	snprintf(path, sizeof(path), "/internal/reservations/%s",
+		 reservation->order->reservation_id);
+	call.path = path;
+	trace_headers(reservation->trace, authorization, headers);
+	jw_init(&w, BODY_MAX);
+	write_call(&w, reservation);
+	call.body = jw_text(&w);
+	http_client_call(client, &call, on_reserved, reservation);
+	jw_fini(&w);
+}
+
+void reservations_release(struct http_client *client, const char *authorization,
+			  const char *reservation_id, const struct trace *trace,
+			  http_client_cb cb, void *arg)
+{
+	struct http_header_pair headers[TRACE_HEADERS];
+	struct http_call call = {.method = "PUT",
+				 .headers = headers,
+				 .timeout_ms = RELEASE_MS,
+				 .label = "/internal/reservations/:id/release"};
+	char path[80];
+
+	snprintf(path, sizeof(path), "/internal/reservations/%s/release", reservation_id);
+	call.path = path;
+	trace_headers(trace, authorization, headers);
+	http_client_call(client, &call, cb, arg);
+}

@@ -1,0 +1,24 @@
+/* settings.c - the table of order-svc's own settings. */
+#include "settings.h"
+
+const struct config_entry settings_config[] = {
+	CFG_LISTEN(struct settings, listen, "LISTEN", "127.0.0.1:8083",
+		   "address of the service's HTTP listener"),
+	CFG_STR(struct settings, internal_url, "INTERNAL_URL", "http://127.0.0.1:8090",
+		"base URL of the gateway's internal listener"),
+	CFG_INT(struct settings, reservation_ttl_s, "RESERVATION_TTL_S", "120", 5, 3600,
+		"seconds for which stock is held while an order is recorded"),
+	CFG_STR(struct settings, orders_topic, "ORDERS_TOPIC", "orders-events",
+		"Kafka topic of the order events"),
+	CFG_INT(struct settings, relay_batch, "RELAY_BATCH", "500", 1, 1000,
+		"events that the outbox relay publishes at once"),
+	CFG_INT(struct settings, relay_poll_ms, "RELAY_POLL_MS", "25", 1, 10000,
+		"ms between looks into the outbox when nothing woke the relay"),
+	CFG_STR(struct settings, migrations_dir, "MIGRATIONS_DIR", "order-svc/migrations",
+		"folder with the numbered files of --migrate"),
+	CFG_STR(struct settings, migrate_user, "DB_MIGRATE_USER", "",
+		"database user of --migrate, which needs DDL rights; empty: DB_USER"),
+	CFG_SECRET(struct settings, migrate_password, "DB_MIGRATE_PASSWORD", "",
+		   "password of DB_MIGRATE_USER"),
+	CFG_END,
+};
