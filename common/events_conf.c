@@ -149,14 +149,15 @@ static const char *log_hint(const char *text)
 	return NULL;
 }
 
-/* Runs on threads of librdkafka. Its levels are those of syslog. */
+/* Runs on threads of librdkafka. Its levels are those of syslog; its CONFWARN
+ * calls settings experimental that we chose on purpose. */
 static void on_log(const rd_kafka_t *rk, int level, const char *facility,
 		   const char *text)
 {
 	const char *hint = log_hint(text);
 	const char *client = rk ? rd_kafka_name(rk) : "";
 
-	if (level > 4)
+	if (level > 4 || strcmp(facility, "CONFWARN") == 0)
 		log_debug("kafka client", LOG_STR("client", client),
 			  LOG_STR("facility", facility), LOG_STR("why", text));
 	else if (hint)
