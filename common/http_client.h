@@ -25,11 +25,12 @@ struct http_client_config {
 	unsigned max_conns;   /* default 32 */
 	unsigned max_waiting; /* default 256; more: ERR_BUSY */
 	size_t max_body;      /* of an answer; default 1 MB */
-	int connect_ms;	      /* default 1000 */
-	int idle_ms;	      /* kept connections; default 20000, below the server's */
+	int connect_ms;       /* default 1000 */
+	int idle_ms;          /* kept connections; default 20000, below the server's */
 };
 
-struct http_client *http_client_new(struct loop *loop, const struct http_client_config *cfg,
+struct http_client *http_client_new(struct loop *loop,
+				    const struct http_client_config *cfg,
 				    struct metrics *metrics, struct err *err);
 /* Pending requests end with ERR_BUSY before this returns. */
 void http_client_free(struct http_client *client);
@@ -42,10 +43,11 @@ struct http_header_pair {
 struct http_call {
 	const char *method;
 	const char *path; /* with query; copied */
-	const struct http_header_pair *headers; /* copied; ends with {NULL} ; may be NULL */
-	struct str body;	/* copied; sent as application/json when not empty */
-	int timeout_ms;		/* whole call, waiting included; never 0 */
-	const char *label;	/* for metrics: the route, a literal */
+	const struct http_header_pair
+		*headers;  /* copied; ends with {NULL} ; may be NULL */
+	struct str body;   /* copied; sent as application/json when not empty */
+	int timeout_ms;    /* whole call, waiting included; never 0 */
+	const char *label; /* for metrics: the route, a literal */
 };
 
 struct http_answer {
