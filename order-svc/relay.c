@@ -29,7 +29,6 @@
 #define BACKOFF_MIN  100
 #define BACKOFF_MAX  5000
 #define MEASURE_MS   2000
-#define EVENT_MAX    (900 * 1024) /* below the broker's usual 1 MB */
 
 struct relay {
 	struct relay_config cfg;
@@ -142,19 +141,6 @@ static bool set_aside(struct relay *relay, size_t n, const char *why, struct err
 	return true;
 }
 
-/* Cuts the batch before the first event that is too large, so that no later
- * event of its user is sent; alone at the head it is marked. */
-static size_t fit(struct relay *relay, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (relay->rows[i].payload.len <= EVENT_MAX)
-			continue;
-		relay->records[0].never = i == 0;
-		return i ? i : 1;
-	}
-	return n;
-}
-
 static void fill_records(struct relay *relay, size_t n, char (*keys)[24])
 {
 	for (size_t i = 0; i < n; i++) {
@@ -175,9 +161,6 @@ static bool send_batch(struct relay *relay, size_t n, struct err *err)
 {
 	int timeout_ms = atomic_load(&relay->quit) ? LAST_SEND_MS : SEND_MS;
 
-	if (relay->records[0].never)
-		return err_set(err, ERR_INPUT, "the event is larger than %d bytes",
-			       EVENT_MAX);
 	if (FAILPOINT("relay_produced"))
 		return err_set(err, ERR_INTERNAL, "failpoint relay_produced");
 	return events_producer_send(relay->producer, relay->cfg.topic, relay->records, n,
@@ -191,7 +174,6 @@ static int deliver(struct relay *relay, size_t n)
 	bool all;
 	size_t done;
 
-	n = fit(relay, n);
 	all = send_batch(relay, n, &why);
 	if (FAILPOINT("relay_delivered"))
 		return BACKOFF_MIN;
