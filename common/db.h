@@ -69,10 +69,10 @@ struct db_arg {
 	int64_t i;
 	struct str s;
 };
-#define DB_I(n)	   ((struct db_arg){.type = DB_ARG_INT, .i = (int64_t)(n)})
-#define DB_S(sl)   ((struct db_arg){.type = DB_ARG_STR, .s = (sl)}) /* text or bytes */
-#define DB_Z(z)	   ((struct db_arg){.type = DB_ARG_STR, .s = str_from(z)})
-#define DB_NULL	   ((struct db_arg){.type = DB_ARG_NULL})
+#define DB_I(n)  ((struct db_arg){.type = DB_ARG_INT, .i = (int64_t)(n)})
+#define DB_S(sl) ((struct db_arg){.type = DB_ARG_STR, .s = (sl)}) /* text or bytes */
+#define DB_Z(z)  ((struct db_arg){.type = DB_ARG_STR, .s = str_from(z)})
+#define DB_NULL  ((struct db_arg){.type = DB_ARG_NULL})
 /* A slice, or NULL when its pointer is NULL. */
 #define DB_OPT(sl) ((sl).at ? DB_S(sl) : DB_NULL)
 
@@ -84,31 +84,38 @@ bool db_is_null(const struct db_rows *rows, size_t row, unsigned col);
 struct str db_str(const struct db_rows *rows, size_t row, unsigned col);
 int64_t db_int(const struct db_rows *rows, size_t row, unsigned col);
 int64_t db_cents(const struct db_rows *rows, size_t row, unsigned col); /* DECIMAL */
-int64_t db_time(const struct db_rows *rows, size_t row, unsigned col);	/* wall ms */
-void db_rows_free(struct db_rows *rows); /* accepts NULL */
+int64_t db_time(const struct db_rows *rows, size_t row, unsigned col);  /* wall ms */
+void db_rows_free(struct db_rows *rows);                                /* accepts NULL */
 
 /* `sql` must be a string literal (it is the key of the statement cache). */
-bool db_query_v(struct db_conn *conn, const char *sql, const struct db_arg *args, size_t n,
-		struct db_rows **rows, struct err *err) __attribute__((warn_unused_result));
+bool db_query_v(struct db_conn *conn, const char *sql, const struct db_arg *args,
+		size_t n, struct db_rows **rows, struct err *err)
+	__attribute__((warn_unused_result));
 bool db_exec_v(struct db_conn *conn, const char *sql, const struct db_arg *args, size_t n,
 	       struct err *err) __attribute__((warn_unused_result));
 
-#define DB_ARGS(...) (const struct db_arg[]){__VA_ARGS__}
+#define DB_ARGS(...)            \
+	(const struct db_arg[]) \
+	{                       \
+		__VA_ARGS__     \
+	}
 #define DB_COUNT(...) (sizeof(DB_ARGS(__VA_ARGS__)) / sizeof(struct db_arg))
-/* db_query(conn, &rows, err, "SELECT … WHERE id = ?", DB_I(id)); at least one argument. */
-#define db_query(conn, rows, err, sql, ...)                                                  \
+/* db_query(conn, &rows, err, "SELECT … WHERE id = ?", DB_I(id)); at least one argument.
+ */
+#define db_query(conn, rows, err, sql, ...) \
 	db_query_v(conn, sql, DB_ARGS(__VA_ARGS__), DB_COUNT(__VA_ARGS__), rows, err)
-#define db_exec(conn, err, sql, ...)                                                         \
+#define db_exec(conn, err, sql, ...) \
 	db_exec_v(conn, sql, DB_ARGS(__VA_ARGS__), DB_COUNT(__VA_ARGS__), err)
 #define db_query0(conn, rows, err, sql) db_query_v(conn, sql, NULL, 0, rows, err)
-#define db_exec0(conn, err, sql)	db_exec_v(conn, sql, NULL, 0, err)
+#define db_exec0(conn, err, sql)        db_exec_v(conn, sql, NULL, 0, err)
 
 /* SQL text that is not a literal (lists of a length known only now): not kept
  * as a prepared statement, parameters still bound. */
-bool db_query_text(struct db_conn *conn, const char *sql, const struct db_arg *args, size_t n,
-		   struct db_rows **rows, struct err *err) __attribute__((warn_unused_result));
-bool db_exec_text(struct db_conn *conn, const char *sql, const struct db_arg *args, size_t n,
-		  struct err *err) __attribute__((warn_unused_result));
+bool db_query_text(struct db_conn *conn, const char *sql, const struct db_arg *args,
+		   size_t n, struct db_rows **rows, struct err *err)
+	__attribute__((warn_unused_result));
+bool db_exec_text(struct db_conn *conn, const char *sql, const struct db_arg *args,
+		  size_t n, struct err *err) __attribute__((warn_unused_result));
 
 /* Of the last statement. */
 uint64_t db_affected(const struct db_conn *conn);
@@ -121,7 +128,7 @@ bool db_is_duplicate(const struct db_conn *conn, const char *key);
 enum db_verdict {
 	DB_COMMIT,   /* commit, please */
 	DB_ROLLBACK, /* undo; the job itself is fine (an answer was found) */
-	DB_FAIL	     /* undo; `err` says why. Deadlock and lock time-out (1213,
+	DB_FAIL      /* undo; `err` says why. Deadlock and lock time-out (1213,
 			1205) are retried, at most 5 times */
 };
 typedef enum db_verdict (*db_tx_fn)(struct db_conn *conn, void *arg, struct err *err);
@@ -129,8 +136,8 @@ typedef enum db_verdict (*db_tx_fn)(struct db_conn *conn, void *arg, struct err 
 enum db_tx_end {
 	DB_TX_COMMITTED,
 	DB_TX_ROLLED_BACK, /* on the function's own wish */
-	DB_TX_FAILED,	   /* nothing was changed; `err` is filled */
-	DB_TX_UNKNOWN	   /* the connection broke during COMMIT: re-read what
+	DB_TX_FAILED,      /* nothing was changed; `err` is filled */
+	DB_TX_UNKNOWN      /* the connection broke during COMMIT: re-read what
 			      happened, never run it again blindly */
 };
 /* BEGIN, fn, COMMIT. `fn` may run several times: it must reset what it fills. */
@@ -142,5 +149,10 @@ enum db_tx_end db_tx(struct db_conn *conn, db_tx_fn fn, void *arg, struct err *e
  * error. Statements are separated by ";" at the end of a line. */
 bool db_migrate(struct db_conn *conn, const char *dir, struct err *err)
 	__attribute__((warn_unused_result));
+
+/* The command itself: connects (as `user` when that is not empty, else as the
+ * settings say), migrates, logs; returns the exit status. */
+int db_migrate_main(const struct db_settings *cfg, const char *user, const char *password,
+		    const char *dir);
 
 #endif

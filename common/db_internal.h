@@ -1,0 +1,85 @@
+/*
+ * db_internal.h - what the db_*.c files share.
+ *
+ * A connection is made on first use and after a loss, but never inside a
+ * transaction and never for one opened with db_conn_open(): its owner may hold
+ * locks (GET_LOCK) that would silently be gone.
+ */
+#ifndef COMMON_DB_INTERNAL_H
+#define COMMON_DB_INTERNAL_H
+
+#include <mysql.h>
+#include <stdatomic.h>
+
+#include "db.h"
+#include "work.h"
+
+#define DB_STMT_SLOTS 128 /* a power of two */
+#define DB_STMT_MAX   96  /* kept statements of one connection */
+
+struct db_health {
+	_Atomic int64_t ok_ms;     /* monotonic; a worker last heard from the server */
+	_Atomic int64_t lost_ms;   /* first loss or failed try after that */
+	_Atomic(const char *) why; /* of the last failure; a literal */
+};
+
+enum db_fault {
+	DB_FAULT_LOST,     /* the connection is gone, or the server refuses work */
+	DB_FAULT_TIMEOUT,  /* no answer in time; the connection was closed */
+	DB_FAULT_CONFLICT, /* deadlock, lock time-out: run the transaction again */
+	DB_FAULT_DUPLICATE,
+	DB_FAULT_OTHER
+};
+#define DB_FAULTS 5
+
+struct db_stmt {
+	const char *sql; /* key: the literal's address; NULL: free slot */
+	MYSQL_STMT *handle;
+};
+
+struct db_conn {
+	const struct db_settings *cfg;
+	struct db_health *health;            /* of the pool, or NULL */
+	struct metric *errors[DB_FAULTS];    /* of the pool, or NULL */
+	MYSQL *my;                           /* NULL: not connected */
+	struct db_stmt stmts[DB_STMT_SLOTS]; /* open addressing */
+	unsigned n_stmts;
+	bool in_tx;
+	bool tx_broken; /* the server has rolled it back, or the connection is gone */
+	/* of the last statement */
+	enum db_fault fault;
+	bool failed;
+	unsigned errnum;
+	char errtext[ERR_TEXT_MAX];
+	uint64_t affected, insert_id;
+	/* reconnecting */
+	unsigned tries;    /* failed ones in a row */
+	int64_t failed_ms; /* monotonic, of the last one */
+	int64_t retry_ms;  /* not before */
+	int64_t ping_ms;   /* when it was last known to be alive */
+};
+
+/* db_conn.c */
+struct db_conn *db_conn_new(const struct db_settings *cfg, struct db_health *health);
+/* Connected? If allowed, tries to. false: `err` is ERR_BUSY. */
+bool db_conn_ensure(struct db_conn *conn, struct err *err);
+/* Closes it at once if the server has hung up in the meantime; never blocks. */
+void db_conn_drop_stale(struct db_conn *conn);
+void db_conn_close(struct db_conn *conn);
+/* Records a failure, closes the connection if it is of no use any more, and
+ * fills `err`. `started_us`: when the call began. Returns false. */
+bool db_conn_fault(struct db_conn *conn, unsigned errnum, const char *text,
+		   uint64_t started_us, struct err *err);
+void db_conn_alive(struct db_conn *conn);
+/* Plain text without parameters or a result. */
+bool db_conn_command(struct db_conn *conn, const char *sql, struct err *err);
+
+/* db_stmt.c */
+void db_stmt_forget_all(struct db_conn *conn);
+
+/* db_rows.c */
+/* Reads the whole result of an executed statement. NULL: errno in `stmt`, or
+ * `err` is filled when it is too large. */
+struct db_rows *db_rows_read(MYSQL_STMT *stmt, struct err *err);
+
+#endif
