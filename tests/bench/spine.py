@@ -1,0 +1,119 @@
+#!/usr/bin/python3
+"""The spine's figures on a running stack: order -> analytics latency, orders a second, memory, start times.
+
+  tests/bench/spine.py STACK_JSON [--seconds 20] [--rate 100]
+
+Prints a Markdown table. Nothing here passes or fails: figures belong to the machine they were taken on.
+"""
+import argparse
+import http.client
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import threading
+import time
+import urllib.parse
+
+HERE = pathlib.Path(__file__).resolve().parent
+PRODUCT = "LAPTOP001"
+
+
+class Client:
+    """One kept connection to the gateway."""
+
+    def __init__(self, base):
+        self.conn = http.client.HTTPConnection(urllib.parse.urlsplit(base).netloc, timeout=10)
+
+    def call(self, method, path, body=None):
+        headers = {"Content-Type": "application/json"} if body else {}
+        self.conn.request(method, path, json.dumps(body) if body else None, headers)
+        answer = self.conn.getresponse()
+        return answer.status, json.loads(answer.read() or b"{}")
+
+
+def visible_after(client, user, known):
+    """Places one order and returns (accepted -> visible ms, placing ms)."""
+    begin = time.monotonic()
+    status, answer = client.call("POST", "/api/orders", {"user_id": user, "product_id": PRODUCT, "quantity": 1})
+    accepted = time.monotonic()
+    if status != 201:
+        raise RuntimeError(f"order refused: {status} {answer}")
+    while time.monotonic() - accepted < 10:
+        if client.call("GET", f"/api/analytics/users/{user}")[1]["total_orders"] > known:
+            return (time.monotonic() - accepted) * 1000, (accepted - begin) * 1000
+        time.sleep(0.002)
+    raise RuntimeError("not visible after 10 s")
+
+
+def buyer(base, user, interval, until, out):
+    client = Client(base)
+    known = client.call("GET", f"/api/analytics/users/{user}")[1]["total_orders"]
+    due = time.monotonic() + interval * (user % 10) / 10
+    while due < until:
+        time.sleep(max(0.0, due - time.monotonic()))
+        out.append(visible_after(client, user, known))
+        known += 1
+        due = max(due + interval, time.monotonic())
+
+
+def latency(base, users, rate, seconds):
+    samples, until = [], time.monotonic() + seconds
+    threads = [threading.Thread(target=buyer, args=(base, user, len(users) / rate, until, samples)) for user in users]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return samples
+
+
+def percentile(values, p):
+    return statistics.quantiles(values, n=100, method="inclusive")[p - 1]
+
+
+def throughput(base, products, users, connections, seconds):
+    out = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", HERE / "orders.lua", base, "--",
+                          ",".join(products), str(users)], capture_output=True, text=True, check=True).stdout
+    return json.loads(out.strip().splitlines()[-1])
+
+
+def resident_mb(pid):
+    for line in pathlib.Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("stack")
+    parser.add_argument("--seconds", type=int, default=20)
+    parser.add_argument("--rate", type=int, default=100, help="orders a second of the latency run")
+    args = parser.parse_args()
+    stack = json.loads(pathlib.Path(args.stack).read_text(encoding="utf-8"))
+    base = stack["gateway"]
+    memory = {name: sum(resident_mb(one["pid"]) for one in list_) for name, list_ in stack["services"].items()}
+    client = Client(base)
+    users = [user["user_id"] for user in client.call("GET", "/api/users?limit=100")[1]["users"]]
+    products = [one["product_id"] for one in client.call("GET", "/api/products?limit=100")[1]["products"]]
+    print(f"load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores\n\n| what | figure |\n|---|---|")
+    for name, mb in memory.items():
+        print(f"| resident memory before, {name} | {mb:.1f} MB |")
+    print(f"| resident memory before, all programs | {sum(memory.values()):.1f} MB |", flush=True)
+    latency(base, users, args.rate, 5)  # warm
+    samples = latency(base, users, args.rate, args.seconds)
+    visible, placing = zip(*samples)
+    print(f"| accepted → visible in analytics, {len(samples) / args.seconds:.0f} orders/s | "
+          f"p50 {percentile(visible, 50):.0f} ms, p99 {percentile(visible, 99):.0f} ms |")
+    print(f"| placing an order, same run | p50 {percentile(placing, 50):.1f} ms, p99 {percentile(placing, 99):.1f} ms |")
+    for connections in (1, 8, 32):
+        run = throughput(base, products, len(users), connections, max(5, args.seconds // 2))
+        print(f"| orders/s through the gateway, {connections} connections | {run['requests'] / run['seconds']:.0f} "
+              f"(p50 {run['p50_ms']} ms, p99 {run['p99_ms']} ms, {run['errors']} errors) |", flush=True)
+    memory = sum(resident_mb(one["pid"]) for list_ in stack["services"].values() for one in list_)
+    print(f"| resident memory after, all programs | {memory:.1f} MB |")
+
+
+if __name__ == "__main__":
+    main()
