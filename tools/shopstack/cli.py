@@ -135,7 +135,7 @@ def _print_urls(description):
 
 
 def cmd_up(args, store, progress):
-    with locked(store.layout):
+    with locked(store.layout) as store:
         description = stack.up(store, _options(args), args.json, progress)
     _print_urls(description)
 
@@ -148,31 +148,31 @@ def cmd_run(args, store, progress):
     try:
         cmd_up(args, store, progress)
         print("Ctrl-C stops everything.", flush=True)
+        told = set()
         while True:
             time.sleep(1)
-            _watch(store, progress)
+            _watch(store.layout, progress, told)
     except KeyboardInterrupt:
         # A second Ctrl-C must not leave half of it running.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         print(file=sys.stderr)
         progress.say("stopping")
-        with locked(store.layout):
-            stack.down(Store(store.layout), progress)
+        with locked(store.layout) as latest:
+            stack.down(latest, progress)
 
 
-def _watch(store, progress):
+def _watch(layout, progress, told):
     """Says once when something ended by itself."""
-    fresh = Store(store.layout)
-    for name, entry in fresh.processes.items():
-        if not proc.alive(entry) and store.processes.get(name, {}).get("pid") == entry["pid"]:
+    for name, entry in Store(layout).processes.items():
+        if not proc.alive(entry) and entry["pid"] not in told:
+            told.add(entry["pid"])
             progress.say(f"{name} ended; see {entry['log']} (tools/stack start {name})")
-            store.processes.pop(name)
 
 
 def cmd_down(args, store, progress):
     if not store.layout.dir.exists():
         return
-    with locked(store.layout):
+    with locked(store.layout) as store:
         if not stack.down(store, progress):
             progress.say("nothing was running")
 
@@ -189,18 +189,18 @@ def cmd_logs(args, store, progress):
 
 
 def cmd_restart(args, store, progress):
-    with locked(store.layout):
+    with locked(store.layout) as store:
         stack.stop_named(store, args.name)
         stack.start_named(store, args.name, progress, args.env, not args.no_wait)
 
 
 def cmd_start(args, store, progress):
-    with locked(store.layout):
+    with locked(store.layout) as store:
         stack.start_named(store, args.name, progress, args.env, not args.no_wait)
 
 
 def cmd_stop(args, store, progress):
-    with locked(store.layout):
+    with locked(store.layout) as store:
         stack.stop_named(store, args.name)
 
 

@@ -41,6 +41,9 @@ COMMON = {
     "transaction.state.log.min.isr": "1",
     "transaction.state.log.segment.bytes": "16777216",
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
+    # Shorter than usual: a broker that was killed can come back sooner.
+    "broker.session.timeout.ms": "4000",
+    "broker.heartbeat.interval.ms": "1000",
     "group.initial.rebalance.delay.ms": "100",
     "group.min.session.timeout.ms": "1000",
     "num.network.threads": "2",

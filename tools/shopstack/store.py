@@ -4,22 +4,31 @@ import contextlib
 import fcntl
 import json
 import threading
+import time
 
 from . import proc
 from .layout import write_private
 from .ui import StackError
 
 
+LOCK_WAIT_S = 60
+
+
 @contextlib.contextmanager
 def locked(layout):
-    """One command at a time may change a stack."""
+    """One command at a time may change a stack; yields its state as it is then."""
     layout.make()
+    deadline = time.monotonic() + LOCK_WAIT_S
     with open(layout.lock, "w", encoding="utf-8") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StackError(f"another command works on {layout.dir}") from error
-        yield
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    raise StackError(f"another command works on {layout.dir}") from error
+                time.sleep(0.05)
+        yield Store(layout)
 
 
 class Store:
