@@ -1,0 +1,95 @@
+/* app.c - starts the parts in order, and ends them in reverse. */
+#include "app.h"
+
+#include "db.h"
+
+static bool database_ready(void *arg, const char **why)
+{
+	struct app *app = arg;
+
+	return db_ready(app->db, why);
+}
+
+static struct metric *counter(struct metrics *metrics, const char *labels)
+{
+	return metrics_counter(metrics, "shop_reservations_total",
+			       "requests to reserve or release stock by their answer",
+			       labels);
+}
+
+static void make_counters(struct reservation_counters *counters, struct metrics *metrics)
+{
+	counters->reserved = counter(metrics, "result=\"reserved\"");
+	counters->replayed = counter(metrics, "result=\"replayed\"");
+	counters->insufficient = counter(metrics, "result=\"insufficient_stock\"");
+	counters->in_progress = counter(metrics, "result=\"order_in_progress\"");
+	counters->refused = counter(metrics, "result=\"refused\"");
+	counters->released = counter(metrics, "result=\"released\"");
+}
+
+static bool start_calls(struct app *app, struct metrics *metrics, struct err *err)
+{
+	struct http_client_config cfg = {.base_url = app->cfg.internal_url};
+
+	app->internal = http_client_new(app->loop, &cfg, metrics, err);
+	if (!app->internal)
+		return false;
+	app->auth = auth_new(app->loop, &app->cfg.auth, app->internal, metrics, err);
+	return app->auth != NULL;
+}
+
+bool app_start(void *arg, struct service *service, struct err *err)
+{
+	struct app *app = arg;
+	struct metrics *metrics = service_metrics(service);
+
+	app->loop = service_loop(service);
+	make_counters(&app->counters, metrics);
+	if (!start_calls(app, metrics, err))
+		return false;
+	app->db = db_pool_new(app->loop, &app->cfg.db, metrics, err);
+	if (!app->db)
+		return false;
+	service_add_check(service, "database", database_ready, app);
+	app->janitor = janitor_new(app->loop, app->db, app->internal,
+				   auth_service_header(app->auth, "product-svc"),
+				   app->cfg.janitor_interval_ms, metrics);
+	app->confirm = confirm_new(app->loop, app->db, &app->cfg.events,
+				   app->cfg.orders_topic, metrics, err);
+	if (!app->confirm)
+		return false;
+	/* Last, so that no request arrives before it can be answered. */
+	app->http = http_server_new(app->loop, app->cfg.listen, product_routes, app, NULL,
+				    metrics, err);
+	return app->http != NULL;
+}
+
+static void on_drained(void *arg)
+{
+	service_drained(arg);
+}
+
+void app_drain(void *arg, struct service *service)
+{
+	struct app *app = arg;
+
+	janitor_stop(app->janitor);
+	confirm_stop(app->confirm);
+	http_server_drain(app->http, on_drained, service);
+}
+
+/* Every *_free() accepts NULL, so this also cleans up a failed start. Client and
+ * pool go first: what still waits for them ends then, in parts that are there. */
+void app_stop(void *arg)
+{
+	struct app *app = arg;
+
+	janitor_stop(app->janitor);
+	confirm_stop(app->confirm);
+	http_client_free(app->internal);
+	db_pool_free(app->db);
+	confirm_free(app->confirm);
+	janitor_free(app->janitor);
+	http_server_free(app->http);
+	auth_free(app->auth);
+}

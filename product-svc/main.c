@@ -1,0 +1,42 @@
+/*
+ * product-svc - sells from stock: owns products, stock_changes, reservations and
+ * reservation_items.
+ *
+ * This file only tells service_main() what the program is made of; app.c starts
+ * and stops the parts.
+ */
+#include "app.h"
+#include "service.h"
+
+static int migrate(void *arg, int argc, char **argv)
+{
+	struct settings *cfg = &((struct app *)arg)->cfg;
+
+	(void)argc;
+	(void)argv;
+	return db_migrate_main(&cfg->db, cfg->migrate_user, cfg->migrate_password,
+			       cfg->migrations_dir);
+}
+
+int main(int argc, char **argv)
+{
+	static struct app app;
+	static const struct service_command commands[] = {
+		{"--migrate", "bring the database schema up to date", migrate}, {0}};
+	const struct config_part parts[] = {{settings_config, &app.cfg},
+					    {db_config, &app.cfg.db},
+					    {auth_config, &app.cfg.auth},
+					    {events_config, &app.cfg.events},
+					    {0}};
+	const struct service_spec spec = {.name = "product-svc",
+					  .about =
+						  "the catalogue, stock and reservations",
+					  .parts = parts,
+					  .commands = commands,
+					  .app = &app,
+					  .start = app_start,
+					  .drain = app_drain,
+					  .stop = app_stop};
+
+	return service_main(&spec, argc, argv);
+}

@@ -1,0 +1,64 @@
+/*
+ * product.h - what a product is: rules, JSON and entity tags.  Pure.
+ */
+#ifndef PRODUCT_SVC_PRODUCT_H
+#define PRODUCT_SVC_PRODUCT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "err.h"
+#include "jw.h"
+#include "str.h"
+
+#define PRODUCT_ID_MAX      64
+#define PRODUCT_NAME_MAX    200
+#define PRODUCT_STOCK_MAX   1000000000000LL
+#define PRODUCT_DELTA_MAX   1000000000LL
+#define PRODUCT_KEY_MAX     255
+#define PRODUCT_CURRENCY    "USD"
+#define PRODUCT_JSON_MAX    (64 * 1024)
+#define PRODUCT_PAGE_MAX    100
+#define PRODUCT_ETAG_MAX    32
+#define PRODUCT_PATTERN_MAX 256
+
+/* Borrowed text: of a request's body, or of a row. */
+struct product {
+	struct str id, name, description, category;
+	struct str image_url; /* .at == NULL: none */
+	int64_t price;        /* cents */
+	int64_t stock;
+	int64_t version; /* changes with everything but stock */
+	int64_t created_at, updated_at;
+};
+
+/* 1 to 64 of [A-Za-z0-9._-]. */
+bool product_id_ok(struct str id);
+
+/* Body of POST /api/products. Fills all but version and times. */
+bool product_parse_new(json_t *body, struct product *product, struct err *err)
+	__attribute__((warn_unused_result));
+/* Body of PUT /api/products/:id: the whole product without its stock. `id` is
+ * the path's. */
+bool product_parse_put(json_t *body, struct str id, struct product *product,
+		       struct err *err) __attribute__((warn_unused_result));
+/* Body of POST /api/products/:id/stock: a delta that is not 0. */
+bool product_parse_delta(json_t *body, int64_t *delta, struct err *err)
+	__attribute__((warn_unused_result));
+/* The Idempotency-Key header: 1 to 255 printable characters. */
+bool product_key_ok(struct str key, struct err *err) __attribute__((warn_unused_result));
+
+void product_write(struct jw *w, const struct product *product);
+
+/* `"7"` with its quotes; dst holds PRODUCT_ETAG_MAX bytes. */
+void product_etag(char *dst, int64_t version);
+/* Is `etag` in an If-Match or If-None-Match header, or the header "*"? Weak
+ * tags count only when `weak` (RFC 9110 section 8.8.3.2). */
+bool product_etag_listed(struct str header, const char *etag, bool weak);
+
+/* LIKE pattern for "contains q", escaped with '!'; dst holds PRODUCT_PATTERN_MAX
+ * bytes. An absent q gives "%". false: too long. */
+bool product_pattern(char *dst, struct str q);
+
+#endif

@@ -1,0 +1,20 @@
+/* settings.c - the table of product-svc's own settings. */
+#include "settings.h"
+
+const struct config_entry settings_config[] = {
+	CFG_LISTEN(struct settings, listen, "LISTEN", "127.0.0.1:8082",
+		   "address of the service's HTTP listener"),
+	CFG_STR(struct settings, internal_url, "INTERNAL_URL", "http://127.0.0.1:8090",
+		"base URL of the gateway's internal listener"),
+	CFG_STR(struct settings, orders_topic, "ORDERS_TOPIC", "orders-events",
+		"Kafka topic of the order events"),
+	CFG_INT(struct settings, janitor_interval_ms, "JANITOR_INTERVAL_MS", "2000", 50,
+		3600000, "ms between looks for reservations past their expiry"),
+	CFG_STR(struct settings, migrations_dir, "MIGRATIONS_DIR",
+		"product-svc/migrations", "folder with the numbered files of --migrate"),
+	CFG_STR(struct settings, migrate_user, "DB_MIGRATE_USER", "",
+		"database user of --migrate, which needs DDL rights; empty: DB_USER"),
+	CFG_SECRET(struct settings, migrate_password, "DB_MIGRATE_PASSWORD", "",
+		   "password of DB_MIGRATE_USER"),
+	CFG_END,
+};

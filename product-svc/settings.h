@@ -1,0 +1,21 @@
+/* settings.h - what product-svc can be told by its environment. */
+#ifndef PRODUCT_SVC_SETTINGS_H
+#define PRODUCT_SVC_SETTINGS_H
+
+#include "auth.h"
+#include "config.h"
+#include "db.h"
+#include "events.h"
+
+struct settings {
+	char *listen, *internal_url, *orders_topic;
+	int64_t janitor_interval_ms;
+	char *migrations_dir, *migrate_user, *migrate_password;
+	struct db_settings db;
+	struct auth_settings auth;
+	struct events_settings events;
+};
+
+extern const struct config_entry settings_config[];
+
+#endif
