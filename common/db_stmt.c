@@ -144,12 +144,14 @@ static bool count_ok(struct db_conn *conn, MYSQL_STMT *handle, size_t n, struct 
 		       wanted, n);
 }
 
-/* A change of the table's definition makes the server ask for this. */
+/* What a changed table does to its statements. The last one comes when a query
+ * has other columns than before, so only from statements that may run twice. */
 static bool wants_reprepare(const struct db_conn *conn)
 {
 	return conn->failed && conn->my &&
 	       (conn->errnum == ER_NEED_REPREPARE ||
-		conn->errnum == ER_UNKNOWN_STMT_HANDLER);
+		conn->errnum == ER_UNKNOWN_STMT_HANDLER ||
+		conn->errnum == CR_NEW_STMT_METADATA);
 }
 
 static bool run_kept(struct db_conn *conn, const char *sql, const struct db_arg *args,

@@ -1,0 +1,50 @@
+#!/bin/sh
+# with_mariadb.sh COMMAND... - runs a command against a throw-away MariaDB server.
+# The command finds it by TEST_DB_SOCKET, TEST_DB_PORT, TEST_DB_USER, TEST_DB_NAME, and may
+# stop and start it with TEST_DB_STOP and TEST_DB_START (commands).
+set -eu
+
+dir=$(mktemp -d)
+user=$(id -un)
+port=$(/usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+chmod 755 "$dir"
+
+stop() {
+	if [ -f "$dir/pid" ]; then
+		pid=$(cat "$dir/pid")
+		kill "$pid" 2>/dev/null || true
+		while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
+	fi
+}
+trap 'stop; rm -rf "$dir"' EXIT
+trap 'exit 1' INT TERM
+
+cat >"$dir/start" <<SCRIPT
+#!/bin/sh
+mariadbd --no-defaults --datadir=$dir/data --user=$user --socket=$dir/sock --pid-file=$dir/pid \\
+	--bind-address=127.0.0.1 --port=$port --skip-name-resolve --performance-schema=off \\
+	--innodb-flush-log-at-trx-commit=0 --innodb-flush-method=nosync \\
+	--innodb-log-file-size=8M >>$dir/log 2>&1 &
+for i in \$(seq 200); do
+	mariadb-admin --no-defaults -S $dir/sock -uroot ping >/dev/null 2>&1 && exit 0
+	sleep 0.05
+done
+tail -n 20 $dir/log >&2
+exit 1
+SCRIPT
+cat >"$dir/stop" <<SCRIPT
+#!/bin/sh
+pid=\$(cat $dir/pid)
+kill "\$pid"
+while kill -0 "\$pid" 2>/dev/null; do sleep 0.05; done
+SCRIPT
+chmod +x "$dir/start" "$dir/stop"
+
+mariadb-install-db --no-defaults --datadir="$dir/data" --user="$user" --skip-test-db \
+	--auth-root-authentication-method=normal --skip-name-resolve >"$dir/log" 2>&1 ||
+	{ cat "$dir/log" >&2; exit 1; }
+"$dir/start"
+mariadb --no-defaults -S "$dir/sock" -uroot -e 'CREATE DATABASE test_db CHARACTER SET utf8mb4'
+
+TEST_DB_SOCKET=$dir/sock TEST_DB_PORT=$port TEST_DB_USER=root TEST_DB_NAME=test_db \
+	TEST_DB_START=$dir/start TEST_DB_STOP=$dir/stop "$@"
