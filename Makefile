@@ -1,7 +1,7 @@
 # One Makefile builds everything: no recursion, so `make -j` sees the whole graph.
 #
 #   make help            what there is
-#   MODE=release|debug|asan|tsan   one build folder each, so switching never needs `make clean`
+#   MODE=release|debug|asan|tsan|fuzz   one build folder each, so switching never needs `make clean`
 #   V=1                  show commands
 #
 # A folder named in PROGRAMS is one program: all its .c files and libcommon.a are linked into
@@ -21,9 +21,14 @@ FLAGS_debug   := -Og -g3
 FLAGS_release := -O2 -g -DRELEASE -D_FORTIFY_SOURCE=2 -fPIE $(HARDEN)
 FLAGS_asan    := -O1 -g3 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 FLAGS_tsan    := -O1 -g3 -fno-omit-frame-pointer -fsanitize=thread
+FLAGS_fuzz    := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined \
+                 -fno-sanitize-recover=all
 LINK_release  := -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed
 ifndef FLAGS_$(MODE)
-$(error MODE must be debug, release, asan or tsan, not '$(MODE)')
+$(error MODE must be debug, release, asan, tsan or fuzz, not '$(MODE)')
+endif
+ifeq ($(MODE),fuzz)
+CC := clang
 endif
 
 WARN      = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
@@ -45,9 +50,14 @@ COMMON   := $(B)/libcommon.a
 BINS     := $(PROGRAMS:%=$(B)/bin/%)
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 UNITS    := $(UNIT_SRC:%.c=$(B)/%)
+FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
+FUZZERS  := $(FUZZ_SRC:%.c=$(B)/%)
+C_SRC    := $(wildcard common/*.c $(PROGRAMS:%=%/*.c))
+C_ALL    := $(C_SRC) $(wildcard common/*.h $(PROGRAMS:%=%/*.h) tests/*/*.[ch])
 
 .DEFAULT_GOAL := help
-.PHONY: help build clean unit
+.PHONY: help build clean run stack-down unit units fuzz fuzzers test stack-test bench \
+        lint tidy cppcheck format format-check docs docs-check
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -79,20 +89,82 @@ $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(call Q,CC)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-# The extra objects of a unit test stand on its `link:` line.
+run: ## install what is missing, start the whole shop on loopback, stop it on Ctrl-C
+	@tools/install run
+	@$(MAKE) --no-print-directory -j$(shell nproc) MODE=release build
+	@exec tools/stack run --mode release --nice-ports
+
+stack-down: ## stop the stacks that `make run` and `make stack-test` started
+	@tools/stack down
+	@tools/stack down --dir build/stack-test
+
+# The extra objects of a unit test or a fuzz target stand on its `link:` line.
 links = $(patsubst %.c,$(B)/%.o,$(shell sed -n 's/^.*link: \(.*\) \*\/$$/\1/p' $(1)))
-define unit_test
+define test_program
 $(B)/$(1:%.c=%): $(B)/$(1:%.c=%).o $(call links,$(1)) $(COMMON)
 $(B)/$(1:%.c=%).o: CPPFLAGS += -I. $(addprefix -I,$(PROGRAMS))
 endef
-$(foreach t,$(UNIT_SRC),$(eval $(call unit_test,$(t))))
+$(foreach t,$(UNIT_SRC) $(FUZZ_SRC),$(eval $(call test_program,$(t))))
 
 $(UNITS):
 	$(call Q,LD)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
+$(FUZZERS):
+	$(call Q,LD)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+
+units: $(UNITS)
+fuzzers: $(FUZZERS)
+
 unit: $(UNITS) ## unit tests (cmocka) of this MODE
-	@fail=0; for t in $(UNITS); do \
-	  if $$t >$$t.out 2>&1; then printf '  %-5s %s\n' PASS $${t##*/}; \
-	  else fail=1; printf '  %-5s %s\n' FAIL $${t##*/}; tail -n 40 $$t.out; fi; done; exit $$fail
+	@tests/unit/with_mariadb.sh tools/run-units $(UNITS)
+
+FUZZ_SECONDS ?= 60
+fuzz: ## every fuzz target for FUZZ_SECONDS (60)
+	@$(MAKE) --no-print-directory -j$(shell nproc) MODE=fuzz fuzzers
+	@tools/run-fuzz $(FUZZ_SECONDS) $(FUZZ_SRC:%.c=$(BUILD)/fuzz/%)
+
+test: ## everything: sanitizers, unit, short fuzz, lint, integration, browser
+	@tools/install test lint
+	@tools/run-tests
+
+T ?= tests/integration
+stack-test: build ## T=tests/integration/test_x.py on a stack that stays up (MODE=debug)
+	@SHOP_STACK_DIR=build/stack-test SHOP_MODE=$(MODE) BUILD=$(BUILD) \
+	  /usr/bin/python3 -m pytest -q -p no:cacheprovider $(T)
+
+bench: ## figures of the whole shop on this machine
+	@tools/install run test
+	@$(MAKE) --no-print-directory -j$(shell nproc) MODE=release build
+	@tools/run-bench
+
+lint: format-check tidy cppcheck ## style, static analysis, the fences of docs/STYLE.md
+	@tools/lint
+
+# One stamp a file, so that only what changed is looked at again.
+TIDY := $(C_SRC:%.c=$(BUILD)/lint/%.tidy)
+tidy: $(TIDY)
+$(BUILD)/lint/%.tidy: %.c .clang-tidy $(wildcard common/*.h)
+	@mkdir -p $(@D)
+	@printf '  %-5s %s\n' TIDY $<
+	@clang-tidy --quiet --warnings-as-errors='*' $< -- $(CPPFLAGS) -I$(*D) -DVERSION='""' \
+	  -std=gnu17 2>$@.err || { cat $@.err; exit 1; }
+	@touch $@
+
+cppcheck:
+	@cppcheck -q -j2 --std=c11 --enable=warning,performance,portability --inline-suppr \
+	  --suppress=missingIncludeSystem --suppress='*:/usr/*' --error-exitcode=1 -Icommon \
+	  --template='{file}:{line}: {message} [{id}]' common $(PROGRAMS)
+
+format: ## lay out all C files
+	@clang-format -i $(C_ALL)
+
+format-check:
+	@clang-format --dry-run -Werror $(C_ALL)
+
+docs: build ## write the settings of every program into docs/OPERATIONS.md
+	@tools/docs-settings $(B)/bin
+
+docs-check: build
+	@tools/docs-settings --check $(B)/bin
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
