@@ -1,0 +1,204 @@
+"""product-svc by itself: a schema and a topic of its own, and in this process the only
+thing it asks others for: order-svc's commit-or-fence."""
+
+import getpass
+import json
+import os
+import pathlib
+import re
+import secrets
+import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pymysql
+import requests
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+from order_alone import Process, until
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+OUTCOME = re.compile(r"^/internal/outcomes/([0-9a-f]{32})$")
+PARTITIONS = 3
+
+
+class FakeOrders:
+    """Commits or fences as order-svc does: the first answer stands."""
+
+    def __init__(self):
+        self.outcomes, self.asked, self.authorizations = {}, [], set()
+        self.broken = False
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+    def answer(self, path, authorization):
+        match = OUTCOME.match(path)
+        if not match:
+            return 200, {"keys": []}
+        if self.broken:
+            return 503, {"code": "unavailable", "detail": "not now"}
+        self.asked.append(match[1])
+        self.authorizations.add(authorization)
+        outcome = self.outcomes.setdefault(match[1], "aborted")
+        return 200, {"reservation_id": match[1], "outcome": outcome}
+
+    def _handler(orders):  # noqa: N805
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def handle_any(self):
+                self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                status, body = orders.answer(self.path, self.headers.get("Authorization"))
+                text = json.dumps(body).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            do_GET = do_PUT = handle_any
+
+            def log_message(self, *_):
+                pass
+
+        return Handler
+
+
+class Products:
+    """One running product-svc, asked as an admin, as order-svc, or as anybody."""
+
+    def __init__(self, process, secret):
+        self.process, self.url = process, process.url
+        self.session = requests.Session()
+        self.session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=64))
+        self.admin = {"Authorization": f"Service order-svc:{secret}"}
+
+    def call(self, method, path, body=None, headers=None, admin=True, **more):
+        headers = {**(self.admin if admin else {}), **(headers or {})}
+        return self.session.request(
+            method, self.url + path, json=body, headers=headers, timeout=20, **more
+        )
+
+    def get(self, path, headers=None, **params):
+        return self.call("GET", path, headers=headers, admin=False, params=params)
+
+    def create(self, product_id, stock=0, price=19.99, category="things", **more):
+        body = {"product_id": product_id, "name": f"Name of {product_id}", "price": price,
+                "category": category, "stock": stock, **more}  # fmt: skip
+        answer = self.call("POST", "/api/products", body)
+        assert answer.status_code == 201, answer.text
+        return answer
+
+    def stock_of(self, product_id):
+        return self.get(f"/api/products/{product_id}").json()["stock"]
+
+    def add(self, product_id, delta, key=None):
+        headers = {"Idempotency-Key": key} if key else {}
+        return self.call("POST", f"/api/products/{product_id}/stock", {"delta": delta}, headers)
+
+    def reserve(self, lines, reservation_id=None, key_hash=None, ttl_s=120):
+        body = {"ttl_s": ttl_s, "key_hash": key_hash,
+                "lines": [{"product_id": p, "quantity": q} for p, q in lines]}  # fmt: skip
+        reservation_id = reservation_id or secrets.token_hex(16)
+        return self.call("PUT", f"/internal/reservations/{reservation_id}", body)
+
+    def release(self, reservation_id):
+        return self.call("PUT", f"/internal/reservations/{reservation_id}/release")
+
+
+class ProductAlone:
+    def __init__(self, stack, folder):
+        self.folder, self.started = folder, []
+        self.orders = FakeOrders()
+        self.name = f"alone_{secrets.token_hex(4)}"
+        self.bootstrap = stack["kafka"]["bootstrap"]
+        self.mysql = stack["mysql"]
+        build = ROOT / os.environ.get("BUILD", "build")
+        self.binary = str(build / stack["mode"] / "bin" / "product-svc")
+        self.secret = secrets.token_hex(16)
+        with self._admin() as db, db.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE {self.name}")
+            cursor.execute(f"CREATE USER '{self.name}'@'127.0.0.1' IDENTIFIED BY '{self.secret}'")
+            cursor.execute(f"GRANT ALL ON {self.name}.* TO '{self.name}'@'127.0.0.1'")
+        self.kafka = AdminClient({"bootstrap.servers": self.bootstrap})
+        for future in self.kafka.create_topics([NewTopic(self.name, PARTITIONS, 1)]).values():
+            future.result(20)
+        self.producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 0})
+        self.env = self._environment()
+        subprocess.run([self.binary, "--migrate"], env=self.env, cwd=ROOT, check=True)
+
+    def _admin(self):
+        return pymysql.connect(
+            unix_socket=self.mysql["socket"], user=getpass.getuser(), autocommit=True
+        )
+
+    def _environment(self):
+        passed = {k: v for k, v in os.environ.items() if k in ("PATH", "ASAN_OPTIONS")}
+        return {
+            **passed, "DB_HOST": "127.0.0.1", "DB_PORT": str(self.mysql["port"]),
+            "DB_USER": self.name, "DB_PASSWORD": self.secret, "DB_NAME": self.name,
+            "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap, "ORDERS_TOPIC": self.name,
+            "INTERNAL_URL": self.orders.url, "AUTH_MODE": "demo", "SERVICE_SECRET": self.secret,
+            "MIGRATIONS_DIR": str(ROOT / "product-svc" / "migrations"), "DRAIN_WAIT_MS": "50",
+            "JANITOR_INTERVAL_MS": "100",
+        }  # fmt: skip
+
+    def start(self, **settings):
+        process = Process(self, **settings)
+        self.started.append(process)
+        return Products(process, self.secret)
+
+    def sql(self, text, *args):
+        with self._admin() as db, db.cursor() as cursor:
+            cursor.execute(f"USE {self.name}")
+            cursor.execute(text, args)
+            return cursor.fetchall()
+
+    def state(self, reservation_id):
+        rows = self.sql("SELECT state FROM reservations WHERE id = %s", reservation_id)
+        return rows[0][0] if rows else None
+
+    def publish(self, *values, user_id=1):
+        """Events as order-svc writes them; text is sent as it is."""
+        for value in values:
+            text = value if isinstance(value, bytes) else json.dumps(value).encode()
+            self.producer.produce(self.name, text, key=str(user_id))
+        assert self.producer.flush(20) == 0
+
+    def balance(self):
+        """Nothing sold twice, nothing lost: all stock is on the shelf or held."""
+        assert not self.sql(
+            "SELECT p.id, p.stock FROM products p WHERE p.stock < 0 OR p.stock <>"
+            " (SELECT COALESCE(SUM(delta), 0) FROM stock_changes c WHERE c.product_id = p.id) -"
+            " (SELECT COALESCE(SUM(i.quantity), 0) FROM reservation_items i JOIN reservations r"
+            "  ON r.id = i.reservation_id WHERE i.product_id = p.id"
+            "  AND r.state IN ('pending', 'confirmed'))"
+        )
+
+    def close(self):
+        try:
+            for process in self.started:
+                process.stop()
+        finally:
+            self.orders.close()
+            with self._admin() as db, db.cursor() as cursor:
+                cursor.execute(f"DROP DATABASE {self.name}")
+                cursor.execute(f"DROP USER '{self.name}'@'127.0.0.1'")
+            self.kafka.delete_topics([self.name])
+
+
+def event(kind, order_id, reservation_id):
+    return {
+        "order_id": order_id, "user_id": 1, "price": 19.99, "quantity": 1,
+        "timestamp": "2025-11-24T21:13:22Z", "type": kind, "event_id": secrets.token_hex(16),
+        "seq": order_id, "currency": "USD", "reservation_id": reservation_id, "items": [],
+    }  # fmt: skip
+
+
+__all__ = ["ProductAlone", "event", "until"]

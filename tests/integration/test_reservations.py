@@ -1,0 +1,299 @@
+"""Stock held for orders: all or nothing, once, and given back when no order came."""
+
+import concurrent.futures
+import secrets
+import time
+
+import pytest
+from product_alone import ProductAlone, event, until
+
+HASH = "ab" * 32
+
+
+@pytest.fixture(scope="module")
+def alone(stack, tmp_path_factory):
+    alone = ProductAlone(stack, tmp_path_factory.mktemp("reservations"))
+    yield alone
+    alone.close()
+
+
+@pytest.fixture(scope="module")
+def svc(alone):
+    return alone.start()
+
+
+@pytest.fixture
+def product(svc):
+    """A fresh product with ten units."""
+    name = f"P{secrets.token_hex(4)}"
+    svc.create(name, stock=10)
+    return name
+
+
+@pytest.fixture(autouse=True)
+def balanced(alone):
+    yield
+    alone.balance()
+
+
+def new_id():
+    return secrets.token_hex(16)
+
+
+def problem(answer, status, code):
+    assert answer.status_code == status, answer.text
+    body = answer.json()
+    assert body["code"] == code, body
+    return body
+
+
+def test_reserve_and_repeat(svc, product):
+    one = new_id()
+    first = svc.reserve([(product, 3)], one)
+    assert first.status_code == 200, first.text
+    body = first.json()
+    assert body["reservation_id"] == one and body["state"] == "pending"
+    assert body["lines"] == [
+        {"product_id": product, "name": f"Name of {product}", "quantity": 3, "unit_price": 19.99}
+    ]
+    assert body["total"] == 59.97 and body["expires_at"].endswith("Z")
+    assert svc.stock_of(product) == 7
+    assert svc.reserve([(product, 3)], one).json() == body
+    problem(svc.reserve([(product, 4)], one), 422, "reservation_differs")
+    assert svc.stock_of(product) == 7
+
+
+def test_repeat_has_the_old_price(svc, product):
+    one = new_id()
+    before = svc.reserve([(product, 1)], one).json()
+    etag = svc.get(f"/api/products/{product}").headers["ETag"]
+    body = {"name": "Name of " + product, "category": "things", "price": 99.99}
+    assert svc.call("PUT", f"/api/products/{product}", body, {"If-Match": etag}).status_code == 200
+    assert svc.reserve([(product, 1)], one).json() == before
+    assert svc.reserve([(product, 1)]).json()["total"] == 99.99
+
+
+def test_all_lines_or_none(svc, product):
+    other = product + "b"
+    svc.create(other, stock=1)
+    short = problem(svc.reserve([(product, 2), (other, 2)]), 409, "insufficient_stock")
+    assert (short["product_id"], short["available"], short["requested"]) == (other, 1, 2)
+    assert other in short["detail"]
+    missing = problem(svc.reserve([(product, 2), (product + "c", 1)]), 404, "product_not_found")
+    assert missing["errors"][0]["field"] == "items[1].product_id"
+    assert product + "c" in missing["detail"]
+    assert svc.stock_of(product) == 10 and svc.stock_of(other) == 1
+    assert svc.reserve([(product, 10), (other, 1)]).status_code == 200
+    assert svc.stock_of(product) == 0 and svc.stock_of(other) == 0
+
+
+def test_fifty_lines(svc):
+    stem = f"F{secrets.token_hex(4)}"
+    names = [f"{stem}{n:02}" for n in range(50)]
+    for name in names:
+        svc.create(name, stock=2)
+    done = svc.reserve([(name, 2) for name in names])
+    assert done.status_code == 200 and len(done.json()["lines"]) == 50
+    assert svc.release(done.json()["reservation_id"]).json()["state"] == "released"
+    assert {svc.stock_of(name) for name in names} == {2}
+
+
+def test_deleted_products_are_not_sold(svc, product):
+    etag = svc.get(f"/api/products/{product}").headers["ETag"]
+    assert svc.call("DELETE", f"/api/products/{product}", headers={"If-Match": etag}).ok
+    problem(svc.reserve([(product, 1)]), 404, "product_not_found")
+
+
+def test_bad_requests(svc, product):
+    problem(svc.reserve([(product, 1)], "xyz"), 400, "bad_request")
+    problem(svc.reserve([(product, 0)]), 400, "bad_request")
+    problem(svc.reserve([(product, 1), (product, 1)]), 400, "bad_request")
+    problem(svc.reserve([]), 400, "bad_request")
+    problem(svc.call("PUT", f"/internal/reservations/{new_id()}", {"lines": []}), 400, "bad_request")
+
+
+def test_only_order_svc_may(svc, alone, product):
+    path = f"/internal/reservations/{new_id()}"
+    for authorization in (None, "Service notify-svc:" + alone.secret, "Service order-svc:x"):
+        headers = {"Authorization": authorization} if authorization else {}
+        for end in ("", "/release"):
+            answer = svc.call("PUT", path + end, {}, headers, admin=False)
+            assert answer.status_code in (401, 403), answer.text
+
+
+def test_release_once(svc, product):
+    one = svc.reserve([(product, 4)]).json()["reservation_id"]
+    for _ in range(3):
+        answer = svc.release(one)
+        assert answer.status_code == 200
+        assert answer.json() == {"reservation_id": one, "state": "released"}
+        assert svc.stock_of(product) == 10
+    problem(svc.reserve([(product, 4)], one), 409, "reservation_released")
+
+
+def test_release_before_reserve(svc, product):
+    one = new_id()
+    assert svc.release(one).json()["state"] == "released"
+    problem(svc.reserve([(product, 1)], one), 409, "reservation_released")
+    assert svc.stock_of(product) == 10
+
+
+def test_twin_waits_for_the_first_attempt(svc, product):
+    first = svc.reserve([(product, 8)], key_hash=HASH).json()["reservation_id"]
+    waiting = svc.reserve([(product, 8)], key_hash=HASH)
+    problem(waiting, 409, "order_in_progress")
+    assert int(waiting.headers["Retry-After"]) >= 1
+    problem(svc.reserve([(product, 8)], key_hash="cd" * 32), 409, "insufficient_stock")
+    problem(svc.reserve([(product, 8)]), 409, "insufficient_stock")
+    problem(svc.reserve([(product, 11)], key_hash=HASH), 409, "insufficient_stock")
+    svc.release(first)
+    assert svc.reserve([(product, 8)], key_hash=HASH).status_code == 200
+
+
+def test_many_buyers_of_the_last_units(svc, product):
+    with concurrent.futures.ThreadPoolExecutor(40) as pool:
+        answers = list(pool.map(lambda _: svc.reserve([(product, 1)]), range(200)))
+    codes = [a.status_code for a in answers]
+    assert codes.count(200) == 10 and codes.count(409) == 190, set(codes)
+    assert svc.stock_of(product) == 0
+
+
+def test_the_same_id_at_the_same_time(svc, product):
+    one = new_id()
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda _: svc.reserve([(product, 2)], one), range(40)))
+    assert {a.status_code for a in answers} == {200}
+    assert len({a.text for a in answers}) == 1
+    assert svc.stock_of(product) == 8
+
+
+def test_reserve_against_release(svc, product):
+    """Whoever is first: in the end the id is released, the stock is back."""
+    ids = [new_id() for _ in range(40)]
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        calls = [pool.submit(svc.reserve, [(product, 1)], one) for one in ids]
+        calls += [pool.submit(svc.release, one) for one in ids]
+        answers = [call.result().status_code for call in calls]
+    assert set(answers) <= {200, 409}
+    for one in ids:
+        assert svc.release(one).json()["state"] == "released"
+    assert svc.stock_of(product) == 10
+
+
+def test_orders_that_cross(svc, product):
+    """Orders for many products at once, in every mix: no deadlock reaches the client."""
+    names = [product] + [f"{product}{c}" for c in "abcd"]
+    for name in names[1:]:
+        svc.create(name, stock=10**6)
+    svc.add(product, 10**6, new_id())
+
+    def one(n):
+        lines = [(name, 1) for i, name in enumerate(names) if (n >> i) & 1]
+        answer = svc.reserve(lines)
+        if answer.status_code == 200 and n % 2:
+            return svc.release(answer.json()["reservation_id"]).status_code
+        return answer.status_code
+
+    with concurrent.futures.ThreadPoolExecutor(24) as pool:
+        codes = list(pool.map(lambda n: one(1 + n % 31), range(600)))
+    assert set(codes) == {200}
+
+
+def test_events_confirm_and_return_once(svc, alone, product):
+    one = svc.reserve([(product, 3)]).json()["reservation_id"]
+    created, cancelled = event("order.created", 11, one), event("order.cancelled", 11, one)
+    alone.publish(created, created)
+    until(lambda: alone.state(one) == "confirmed", 20)
+    assert alone.sql("SELECT order_id FROM reservations WHERE id = %s", one) == ((11,),)
+    assert svc.stock_of(product) == 7
+    assert svc.release(one).json()["state"] == "confirmed", "a sold one is not released"
+    assert svc.reserve([(product, 3)], one).json()["state"] == "confirmed"
+    alone.publish(cancelled, cancelled, created)
+    until(lambda: alone.state(one) == "returned", 20)
+    alone.publish(cancelled, created)
+    probe = svc.reserve([(product, 1)]).json()["reservation_id"]
+    alone.publish(event("order.created", 12, probe))
+    until(lambda: alone.state(probe) == "confirmed", 20)
+    assert alone.state(one) == "returned" and svc.stock_of(product) == 9
+
+
+def test_cancelled_before_created(svc, alone, product):
+    one = svc.reserve([(product, 3)]).json()["reservation_id"]
+    alone.publish(event("order.cancelled", 21, one))
+    until(lambda: alone.state(one) == "returned", 20)
+    assert svc.stock_of(product) == 10
+    alone.publish(event("order.created", 21, one))
+    probe = svc.reserve([(product, 1)]).json()["reservation_id"]
+    alone.publish(event("order.created", 22, probe))
+    until(lambda: alone.state(probe) == "confirmed", 20)
+    assert alone.state(one) == "returned" and svc.stock_of(product) == 9
+
+
+def test_poison_is_skipped(svc, alone, product):
+    one = svc.reserve([(product, 1)]).json()["reservation_id"]
+    alone.publish(
+        b"", b"\xff\xfe", b"[]", b'{"order_id":"x"}', {"order_id": 5, "user_id": 1},
+        {"type": "order.shipped"}, event("order.created", 5, "no id"),
+        event("order.created", 31, new_id()), event("order.created", 32, one),
+    )  # fmt: skip
+    until(lambda: alone.state(one) == "confirmed", 20)
+
+
+def test_janitor_gives_back_what_no_order_wanted(svc, alone, product):
+    one = svc.reserve([(product, 5)], ttl_s=1).json()["reservation_id"]
+    until(lambda: alone.state(one) == "released", 10)
+    assert svc.stock_of(product) == 10 and alone.orders.outcomes[one] == "aborted"
+    assert alone.orders.authorizations == {f"Service product-svc:{alone.secret}"}
+    problem(svc.reserve([(product, 5)], one), 409, "reservation_released")
+
+
+def test_janitor_confirms_what_was_ordered(svc, alone, product):
+    one = new_id()
+    alone.orders.outcomes[one] = "committed"
+    assert svc.reserve([(product, 5)], one, ttl_s=1).status_code == 200
+    until(lambda: alone.state(one) == "confirmed", 10)
+    assert svc.stock_of(product) == 5
+    alone.publish(event("order.created", 41, one))
+    until(
+        lambda: alone.sql("SELECT order_id FROM reservations WHERE id = %s", one) == ((41,),), 20
+    )
+    alone.publish(event("order.cancelled", 41, one))
+    until(lambda: svc.stock_of(product) == 10, 20)
+
+
+def test_nothing_comes_back_without_a_fence(svc, alone, product):
+    alone.orders.broken = True
+    try:
+        one = svc.reserve([(product, 5)], ttl_s=1).json()["reservation_id"]
+        time.sleep(2)
+        assert alone.state(one) == "pending" and svc.stock_of(product) == 5
+    finally:
+        alone.orders.broken = False
+    until(lambda: alone.state(one) == "released", 10)
+
+
+def test_two_janitors(svc, alone, product):
+    alone.start()
+    ids = [svc.reserve([(product, 1)], ttl_s=1).json()["reservation_id"] for _ in range(10)]
+    until(lambda: all(alone.state(one) == "released" for one in ids), 20)
+    assert svc.stock_of(product) == 10
+
+
+def test_killed_between_fence_and_give_back(stack, tmp_path):
+    if stack["mode"] == "release":
+        pytest.skip("failpoints are compiled out")
+    own = ProductAlone(stack, tmp_path)
+    try:
+        first = own.start(FAILPOINTS="product_janitor_fenced:1:kill")
+        first.create("A", stock=5)
+        one = first.reserve([("A", 5)], ttl_s=1).json()["reservation_id"]
+        until(lambda: first.process.child.poll() is not None, 10)
+        assert own.orders.outcomes[one] == "aborted" and own.state(one) == "pending"
+        second = own.start()
+        until(lambda: own.state(one) == "released", 10)
+        problem(second.reserve([("A", 5)], one), 409, "reservation_released")
+        assert second.release(one).json()["state"] == "released"
+        assert second.stock_of("A") == 5
+        own.balance()
+    finally:
+        own.close()
