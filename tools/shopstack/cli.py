@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 
-from . import kafka_home, proc, programs, stack
+from . import kafka_home, proc, programs, seed, stack
 from .layout import ROOT, Layout
 from .store import Store, locked
 from .ui import Progress, StackError, tail
@@ -99,6 +99,7 @@ def parser():
         if name in ("restart", "start"):
             one.add_argument("--no-wait", action="store_true")
             one.add_argument("--env", nargs="+", type=_setting, default=[], metavar="NAME=VALUE")
+    add("seed", "load the demo data; what is there already is left alone")
     add("prepare", "download Kafka and make its class archive, once")
     return top
 
@@ -216,6 +217,11 @@ def cmd_kill(args, store, progress):
             proc.kill(entry)
         else:
             proc.send(entry, signum)
+
+
+def cmd_seed(args, store, progress):
+    with locked(store.layout) as store:
+        seed.load(stack.current(store), progress)
 
 
 def cmd_prepare(args, store, progress):
