@@ -1,0 +1,94 @@
+/* commands.c - what user-svc does besides serving. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "app.h"
+#include "signing_key.h"
+#include "user_repo.h"
+
+static int failed(const char *command, const char *why)
+{
+	fprintf(stderr, "user-svc %s: %s\n", command, why);
+	return EXIT_FAILURE;
+}
+
+static int migrate(void *arg, int argc, char **argv)
+{
+	const struct settings *cfg = &((struct app *)arg)->cfg;
+
+	(void)argc;
+	(void)argv;
+	return db_migrate_main(&cfg->db, cfg->migrate_user, cfg->migrate_password,
+			       cfg->migrations_dir);
+}
+
+static int make_key(void *arg, int argc, char **argv)
+{
+	struct err err = {0};
+	bool made;
+
+	(void)arg;
+	if (argc != 1)
+		return failed("--make-key", "want one argument: FILE");
+	if (!signing_key_make(argv[0], &made, &err))
+		return failed("--make-key", err.text);
+	printf("%s %s\n", argv[0], made ? "made" : "is there already");
+	return EXIT_SUCCESS;
+}
+
+/* ---- --create-admin EMAIL NAME, password on stdin ---- */
+
+/* Never as an argument: those are for everybody to see. */
+static bool read_password(char *line, size_t size, struct err *err)
+{
+	if (!fgets(line, (int)size, stdin))
+		return err_set(err, ERR_INPUT, "no password on standard input");
+	line[strcspn(line, "\r\n")] = '\0';
+	return user_password_ok(str_from(line), "password", err) ||
+	       err_wrap(err, "password");
+}
+
+static bool fill_admin(struct user *user, const struct settings *cfg, char **argv,
+		       struct err *err)
+{
+	char line[USER_PASSWORD_MAX * 4 + 3];
+	bool ok;
+
+	if (!user_email(str_from(argv[0]), user->email, err) ||
+	    !user_name_ok(str_from(argv[1]), err))
+		return err_wrap(err, "%s", err->field);
+	str_copy(user->name, sizeof(user->name), str_from(argv[1]));
+	ok = read_password(line, sizeof(line), err) &&
+	     password_hash_now(&cfg->password, str_from(line), user->hash, err);
+	explicit_bzero(line, sizeof(line));
+	return ok;
+}
+
+static int create_admin(void *arg, int argc, char **argv)
+{
+	const struct settings *cfg = &((struct app *)arg)->cfg;
+	struct user user = {.role = USER_ADMIN};
+	struct err err = {0};
+	struct db_conn *conn;
+	bool ok;
+
+	if (argc != 2)
+		return failed("--create-admin", "want two arguments: EMAIL NAME");
+	if (!fill_admin(&user, cfg, argv, &err))
+		return failed("--create-admin", err.text);
+	conn = db_conn_open(&cfg->db, &err);
+	ok = conn && user_repo_put_admin(conn, &user, &err);
+	db_conn_free(conn);
+	if (!ok)
+		return failed("--create-admin", err.text);
+	printf("%s is an admin\n", user.email);
+	return EXIT_SUCCESS;
+}
+
+const struct service_command app_commands[] = {
+	{"--migrate", "bring the database schema up to date", migrate},
+	{"--make-key", "FILE: make a signing key, unless the file is there", make_key},
+	{"--create-admin", "EMAIL NAME: make an admin; the password comes on stdin",
+	 create_admin},
+	{0},
+};

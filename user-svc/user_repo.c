@@ -1,0 +1,210 @@
+/* user_repo.c - SQL <-> user. */
+#include "user_repo.h"
+
+#include <stdlib.h>
+
+#define COLUMNS "id, name, email, role, password_hash, created_at"
+
+/* One call on its way: what the job works on, and whom to tell. */
+struct call {
+	void *subject;
+	db_job job;
+	db_done done;
+	void *arg;
+};
+
+static bool run_call(struct db_conn *conn, void *arg, struct err *err)
+{
+	struct call *call = arg;
+
+	return call->job(conn, call->subject, err);
+}
+
+static void call_done(const struct err *err, void *arg)
+{
+	struct call *call = arg;
+
+	call->done(err, call->arg);
+	free(call);
+}
+
+static void start(struct db_pool *db, db_job job, void *subject, db_done done, void *arg)
+{
+	struct call *call = xcalloc(1, sizeof(*call));
+
+	*call = (struct call){.subject = subject, .job = job, .done = done, .arg = arg};
+	db_run(db, run_call, call_done, call);
+}
+
+/* ---- reading ---- */
+
+static void read_user(const struct db_rows *rows, size_t row, struct user *user)
+{
+	user->id = db_int(rows, row, 0);
+	str_copy(user->name, sizeof(user->name), db_str(rows, row, 1));
+	str_copy(user->email, sizeof(user->email), db_str(rows, row, 2));
+	if (!user_role_parse(db_str(rows, row, 3), &user->role))
+		user->role = USER_CUSTOMER;
+	str_copy(user->hash, sizeof(user->hash), db_str(rows, row, 4));
+	user->created_ms = db_time(rows, row, 5);
+}
+
+static bool not_found(struct err *err)
+{
+	return err_slug(err, ERR_NOT_FOUND, "user_not_found", "there is no such user");
+}
+
+static bool take_one(struct db_rows *rows, struct user *user, struct err *err)
+{
+	bool found = db_rows_count(rows) == 1;
+
+	if (found)
+		read_user(rows, 0, user);
+	db_rows_free(rows);
+	return found || not_found(err);
+}
+
+static bool find_by_id(struct db_conn *conn, void *arg, struct err *err)
+{
+	struct user *user = arg;
+	struct db_rows *rows;
+
+	return db_query(conn, &rows, err,
+			"SELECT " COLUMNS " FROM users "
+			"WHERE id = ? AND deleted_at IS NULL",
+			DB_I(user->id)) &&
+	       take_one(rows, user, err);
+}
+
+static bool find_by_email(struct db_conn *conn, void *arg, struct err *err)
+{
+	struct user *user = arg;
+	struct db_rows *rows;
+
+	return db_query(conn, &rows, err,
+			"SELECT " COLUMNS " FROM users "
+			"WHERE email = ? AND deleted_at IS NULL",
+			DB_Z(user->email)) &&
+	       take_one(rows, user, err);
+}
+
+static bool find_page(struct db_conn *conn, void *arg, struct err *err)
+{
+	struct user_page *page = arg;
+	struct db_rows *rows;
+
+	/* One more than asked for tells whether there is a next page. */
+	if (!db_query(conn, &rows, err,
+		      "SELECT " COLUMNS " FROM users "
+		      "WHERE id > ? AND deleted_at IS NULL ORDER BY id LIMIT ?",
+		      DB_I(page->after), DB_I(page->limit + 1)))
+		return false;
+	page->n = db_rows_count(rows);
+	page->more = page->n > page->limit;
+	if (page->more)
+		page->n = page->limit;
+	for (size_t i = 0; i < page->n; i++)
+		read_user(rows, i, &page->users[i]);
+	db_rows_free(rows);
+	return true;
+}
+
+void user_repo_by_id(struct db_pool *db, struct user *user, db_done done, void *arg)
+{
+	start(db, find_by_id, user, done, arg);
+}
+
+void user_repo_by_email(struct db_pool *db, struct user *user, db_done done, void *arg)
+{
+	start(db, find_by_email, user, done, arg);
+}
+
+void user_repo_list(struct db_pool *db, struct user_page *page, db_done done, void *arg)
+{
+	start(db, find_page, page, done, arg);
+}
+
+/* ---- writing ---- */
+
+static bool explain(const struct db_conn *conn, struct err *err)
+{
+	if (db_is_duplicate(conn, "users_email"))
+		err_slug(err, ERR_CONFLICT, "email_taken",
+			 "somebody has registered with this e-mail address");
+	return false;
+}
+
+static bool insert(struct db_conn *conn, void *arg, struct err *err)
+{
+	struct user *user = arg;
+
+	if (!db_exec(conn, err,
+		     "INSERT INTO users "
+		     "(name, email, role, password_hash, created_at, updated_at) "
+		     "VALUES (?, ?, ?, ?, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))",
+		     DB_Z(user->name), DB_Z(user->email),
+		     DB_Z(user_role_name(user->role)), DB_Z(user->hash)))
+		return explain(conn, err);
+	user->id = (int64_t)db_insert_id(conn);
+	return find_by_id(conn, user, err);
+}
+
+static bool update(struct db_conn *conn, void *arg, struct err *err)
+{
+	struct user_change *change = arg;
+	struct str role =
+		change->has_role ? str_from(user_role_name(change->role)) : STR_NONE;
+
+	if (!db_exec(conn, err,
+		     "UPDATE users SET name = COALESCE(?, name), "
+		     "email = COALESCE(?, email), role = COALESCE(?, role), "
+		     "password_hash = COALESCE(?, password_hash), "
+		     "updated_at = UTC_TIMESTAMP(3) "
+		     "WHERE id = ? AND deleted_at IS NULL",
+		     DB_OPT(change->name), DB_OPT(change->email), DB_OPT(role),
+		     DB_OPT(change->hash), DB_I(change->id)))
+		return explain(conn, err);
+	change->user.id = change->id;
+	return find_by_id(conn, &change->user, err);
+}
+
+static bool mark_deleted(struct db_conn *conn, void *arg, struct err *err)
+{
+	const struct user *user = arg;
+
+	if (!db_exec(conn, err,
+		     "UPDATE users SET deleted_at = UTC_TIMESTAMP(3), "
+		     "updated_at = UTC_TIMESTAMP(3), email = NULL, password_hash = NULL "
+		     "WHERE id = ? AND deleted_at IS NULL",
+		     DB_I(user->id)))
+		return false;
+	return db_affected(conn) == 1 || not_found(err);
+}
+
+void user_repo_insert(struct db_pool *db, struct user *user, db_done done, void *arg)
+{
+	start(db, insert, user, done, arg);
+}
+
+void user_repo_update(struct db_pool *db, struct user_change *change, db_done done,
+		      void *arg)
+{
+	start(db, update, change, done, arg);
+}
+
+void user_repo_remove(struct db_pool *db, struct user *user, db_done done, void *arg)
+{
+	start(db, mark_deleted, user, done, arg);
+}
+
+bool user_repo_put_admin(struct db_conn *conn, const struct user *user, struct err *err)
+{
+	return db_exec(conn, err,
+		       "INSERT INTO users "
+		       "(name, email, role, password_hash, created_at, updated_at) "
+		       "VALUES (?, ?, 'admin', ?, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3)) "
+		       "ON DUPLICATE KEY UPDATE role = 'admin', "
+		       "password_hash = VALUES(password_hash), "
+		       "updated_at = VALUES(updated_at)",
+		       DB_Z(user->name), DB_Z(user->email), DB_Z(user->hash));
+}

@@ -1,0 +1,50 @@
+/*
+ * user_repo.h - users in the database; the only part with SQL.
+ *
+ * `done` runs on the loop. What a call fills or reads is kept by the caller
+ * until then. Users that do not exist, or no more: ERR_NOT_FOUND with
+ * "user_not_found"; a taken address: ERR_CONFLICT with "email_taken".
+ */
+#ifndef USER_SVC_USER_REPO_H
+#define USER_SVC_USER_REPO_H
+
+#include "db.h"
+#include "user.h"
+
+#define USER_PAGE_MAX 100
+
+/* Fills `user` by its id, or by its e-mail. */
+void user_repo_by_id(struct db_pool *db, struct user *user, db_done done, void *arg);
+void user_repo_by_email(struct db_pool *db, struct user *user, db_done done, void *arg);
+
+/* Stores a new user; fills id and created_ms. */
+void user_repo_insert(struct db_pool *db, struct user *user, db_done done, void *arg);
+
+struct user_change {
+	int64_t id;
+	struct str name, email, hash; /* .at == NULL: stays */
+	bool has_role;
+	enum user_role role;
+	struct user user; /* afterwards */
+};
+void user_repo_update(struct db_pool *db, struct user_change *change, db_done done,
+		      void *arg);
+
+/* Only users->id is read. */
+void user_repo_remove(struct db_pool *db, struct user *user, db_done done, void *arg);
+
+struct user_page {
+	int64_t after; /* the last id of the page before, or 0 */
+	size_t limit;  /* at most USER_PAGE_MAX */
+	struct user users[USER_PAGE_MAX];
+	size_t n;
+	bool more;
+};
+void user_repo_list(struct db_pool *db, struct user_page *page, db_done done, void *arg);
+
+/* For the command: makes the user, or makes an existing one an admin with this
+ * password. */
+bool user_repo_put_admin(struct db_conn *conn, const struct user *user, struct err *err)
+	__attribute__((warn_unused_result));
+
+#endif
