@@ -1,0 +1,37 @@
+"""Fixtures of the integration and browser tests: a real stack.
+
+`stack` is shared by the whole run; leave it as you found it (restart what you kill), and
+use new users and products instead of counting on numbers.  `new_stack(**options)` starts one
+for a test that needs other settings or breaks something for good.
+"""
+
+import os
+
+import pytest
+from shop_stack import Stack
+
+
+@pytest.fixture(scope="session")
+def stack():
+    folder = os.environ.get("SHOP_STACK_DIR")
+    shared = Stack(folder)
+    try:
+        shared.up()
+        yield shared
+    finally:
+        # A named folder is for working on tests: it stays up for the next run.
+        if not folder:
+            shared.close()
+
+
+@pytest.fixture
+def new_stack():
+    made = []
+
+    def start(**options):
+        made.append(Stack())
+        return made[-1].up(**options)
+
+    yield start
+    for one in made:
+        one.close()
