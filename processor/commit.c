@@ -1,0 +1,345 @@
+/*
+ * commit.c - the transaction: begin -> write -> send offsets -> commit, or abort.
+ *
+ * Results, dead letters and consumed offsets become visible together or not at
+ * all. librdkafka sorts its errors into: try the same call again, abort (and we
+ * go back to the last commit), and fatal (only a new process helps).
+ */
+#include <inttypes.h>
+#include <unistd.h>
+
+#include "engine_internal.h"
+#include "failpoint.h"
+#include "log.h"
+#include "results_json.h"
+#include "timeutil.h"
+
+/* After a quiet time, how long further events are gathered. */
+#define GATHER_MS      3
+#define MAX_TXN_EVENTS 20000
+/* So that a fault that stays does not become a busy loop. */
+#define ABORT_PAUSE_US 200000
+#define RETRY_PAUSE_US 20000
+
+enum verdict { DONE, AGAIN, ABORT, FATAL };
+
+/* Takes `error`, which may be NULL. */
+static enum verdict judge(struct engine *engine, const char *call,
+			  rd_kafka_error_t *error)
+{
+	enum verdict verdict = FATAL;
+
+	engine_turned(engine);
+	if (!error) {
+		engine_contact(engine);
+		return DONE;
+	}
+	if (rd_kafka_error_is_fatal(error))
+		engine_fail(engine,
+			    "%s: %s: %s (is another processor running with "
+			    "PROCESSOR_SLOT=%" PRId64 "?)",
+			    call, rd_kafka_error_name(error),
+			    rd_kafka_error_string(error), engine->cfg->slot);
+	else if (rd_kafka_error_txn_requires_abort(error))
+		verdict = ABORT;
+	else if (rd_kafka_error_is_retriable(error))
+		verdict = AGAIN;
+	else
+		engine_fail(engine, "%s: %s: %s", call, rd_kafka_error_name(error),
+			    rd_kafka_error_string(error));
+	log_warn("transaction", LOG_STR("call", call),
+		 LOG_STR("why", rd_kafka_error_string(error)),
+		 LOG_BOOL("abort", verdict == ABORT));
+	rd_kafka_error_destroy(error);
+	return verdict;
+}
+
+bool txn_begin(struct engine *engine)
+{
+	int64_t now = time_mono_ms(), earliest;
+
+	if (engine->in_txn)
+		return true;
+	if (judge(engine, "begin", rd_kafka_begin_transaction(engine->producer)) != DONE)
+		return engine_fail(engine, "cannot begin a transaction");
+	/* The first event after a pause does not wait a whole interval. */
+	earliest = engine->last_commit_ms + engine->cfg->commit_interval_ms;
+	engine->txn_deadline_ms = earliest > now + GATHER_MS ? earliest : now + GATHER_MS;
+	engine->txn_events = 0;
+	engine->txn_broken = false;
+	engine->in_txn = true;
+	return true;
+}
+
+bool txn_due(const struct engine *engine, int64_t now_ms)
+{
+	return engine->in_txn && (now_ms >= engine->txn_deadline_ms ||
+				  engine->txn_events >= MAX_TXN_EVENTS);
+}
+
+/* ---- write ---- */
+
+static rd_kafka_resp_err_t try_produce(struct engine *engine, const char *topic,
+				       int32_t partition, struct str key,
+				       struct str value)
+{
+	return rd_kafka_producev(
+		engine->producer, RD_KAFKA_V_TOPIC(topic),
+		RD_KAFKA_V_PARTITION(partition), RD_KAFKA_V_KEY(key.at, key.len),
+		RD_KAFKA_V_VALUE((void *)value.at, value.len),
+		RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
+}
+
+void txn_produce(struct engine *engine, const char *topic, int32_t partition,
+		 struct str key, struct str value)
+{
+	int64_t deadline = time_mono_ms() + ENGINE_CALL_MS;
+	rd_kafka_resp_err_t error;
+
+	if (engine->txn_broken)
+		return;
+	error = try_produce(engine, topic, partition, key, value);
+	while (error == RD_KAFKA_RESP_ERR__QUEUE_FULL && time_mono_ms() < deadline) {
+		rd_kafka_poll(engine->producer, 10);
+		error = try_produce(engine, topic, partition, key, value);
+	}
+	if (!error)
+		return;
+	log_warn("cannot produce", LOG_STR("topic", topic),
+		 LOG_STR("why", rd_kafka_err2str(error)),
+		 LOG_STR("hint", events_hint(error)));
+	engine->txn_broken = true;
+}
+
+struct writer {
+	struct engine *engine;
+	int32_t partition;
+};
+
+static void put(const struct writer *writer, struct str key, struct jw *w)
+{
+	txn_produce(writer->engine, writer->engine->cfg->results_topic, writer->partition,
+		    key, w ? jw_text(w) : STR_NONE);
+}
+
+static void write_user(const struct user *user, void *arg)
+{
+	char key[RESULTS_KEY_MAX], text[RESULTS_VALUE_MAX];
+	struct jw w;
+
+	jw_init_fixed(&w, text, sizeof(text));
+	results_user(&w, user);
+	put(arg, results_user_key(key, user->user_id), &w);
+}
+
+static void write_window(const struct window *win, int32_t partition, void *arg)
+{
+	char key[RESULTS_KEY_MAX], text[RESULTS_VALUE_MAX];
+	struct jw w;
+
+	jw_init_fixed(&w, text, sizeof(text));
+	results_window(&w, win, partition);
+	put(arg, results_window_key(key, win->start_s, partition),
+	    win->folded ? NULL : &w);
+}
+
+static void write_totals(const struct totals *totals, int32_t partition, void *arg)
+{
+	char key[RESULTS_KEY_MAX], text[RESULTS_VALUE_MAX];
+	struct jw w;
+
+	jw_init_fixed(&w, text, sizeof(text));
+	results_totals(&w, totals, partition);
+	put(arg, results_totals_key(key, partition), &w);
+}
+
+static void write_results(struct engine *engine)
+{
+	int64_t now = time_now_ms();
+
+	for (int32_t i = 0; i < engine->partitions; i++) {
+		struct writer writer = {engine, i};
+		struct state_visitor visitor = {write_user, write_window, write_totals,
+						&writer};
+		struct state *state = engine->part[i].state;
+
+		if (!state || state_touched(state) == 0)
+			continue;
+		state_close(state, now, false);
+		state_each_touched(state, &visitor);
+		rd_kafka_poll(engine->producer, 0);
+	}
+}
+
+/* ---- send offsets, commit ---- */
+
+static rd_kafka_topic_partition_list_t *touched_offsets(const struct engine *engine)
+{
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(4);
+
+	for (int32_t i = 0; i < engine->partitions; i++) {
+		const struct partition *p = &engine->part[i];
+
+		if (p->state && p->next >= 0 && state_touched(p->state) > 0)
+			rd_kafka_topic_partition_list_add(list, engine->cfg->orders_topic,
+							  i)
+				->offset = p->next;
+	}
+	return list;
+}
+
+/* Even when no offset moved: the group's generation that goes with them is
+ * what keeps a process out that lost its partitions without noticing. */
+static enum verdict send_offsets(struct engine *engine)
+{
+	rd_kafka_topic_partition_list_t *list = touched_offsets(engine);
+	rd_kafka_consumer_group_metadata_t *member =
+		rd_kafka_consumer_group_metadata(engine->consumer);
+	int64_t deadline = time_mono_ms() + ENGINE_CALL_MS;
+	enum verdict verdict = list->cnt > 0 ? AGAIN : DONE;
+
+	while (verdict == AGAIN) {
+		int64_t left = deadline - time_mono_ms();
+
+		/* Not to be resumed once its time is over. */
+		if (left <= 0) {
+			verdict = ABORT;
+			break;
+		}
+		verdict = judge(engine, "send_offsets",
+				rd_kafka_send_offsets_to_transaction(
+					engine->producer, list, member, (int)left));
+		if (verdict == AGAIN)
+			usleep(RETRY_PAUSE_US);
+	}
+	rd_kafka_consumer_group_metadata_destroy(member);
+	rd_kafka_topic_partition_list_destroy(list);
+	return verdict;
+}
+
+static enum verdict finish(struct engine *engine)
+{
+	enum verdict verdict;
+
+	do {
+		verdict = judge(
+			engine, "commit",
+			rd_kafka_commit_transaction(engine->producer, ENGINE_CALL_MS));
+	} while (verdict == AGAIN && !atomic_load(&engine->stopping));
+	return verdict;
+}
+
+static void committed(struct engine *engine, uint64_t started_us)
+{
+	for (int32_t i = 0; i < engine->partitions; i++) {
+		struct partition *p = &engine->part[i];
+
+		if (!p->state)
+			continue;
+		state_commit(p->state);
+		p->committed = p->next;
+	}
+	engine->in_txn = false;
+	engine->last_commit_ms = time_mono_ms();
+	engine_metrics_publish(&engine->metrics, &engine->tally);
+	metric_add(engine->metrics.commits, 1);
+	metric_observe_us(engine->metrics.commit_seconds, time_mono_us() - started_us);
+}
+
+static enum verdict commit(struct engine *engine)
+{
+	enum verdict verdict;
+
+	write_results(engine);
+	if (FAILPOINT("processor_produced") || engine->txn_broken)
+		return ABORT;
+	verdict = send_offsets(engine);
+	if (verdict == DONE && FAILPOINT("processor_offsets_sent"))
+		return ABORT;
+	return verdict == DONE ? finish(engine) : verdict;
+}
+
+void txn_commit(struct engine *engine, bool rewind)
+{
+	uint64_t started_us = time_mono_us();
+	enum verdict verdict;
+
+	if (!engine->in_txn)
+		return;
+	verdict = commit(engine);
+	if (verdict == DONE) {
+		committed(engine, started_us);
+		if (FAILPOINT("processor_committed"))
+			engine_fail(engine, "failpoint processor_committed");
+	} else if (verdict == ABORT) {
+		txn_abort(engine, rewind);
+	}
+}
+
+/* ---- abort ---- */
+
+static void rewind_consumer(struct engine *engine)
+{
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(4);
+	rd_kafka_error_t *error;
+
+	for (int32_t i = 0; i < engine->partitions; i++) {
+		const struct partition *p = &engine->part[i];
+
+		if (!p->state)
+			continue;
+		rd_kafka_topic_partition_list_add(list, engine->cfg->orders_topic, i)
+			->offset = p->next < 0 ? RD_KAFKA_OFFSET_BEGINNING : p->next;
+	}
+	error = rd_kafka_seek_partitions(engine->consumer, list, ENGINE_CALL_MS);
+	for (int i = 0; i < list->cnt && !error; i++) {
+		if (list->elems[i].err)
+			engine_fail(engine, "cannot go back to the last commit: %s",
+				    rd_kafka_err2str(list->elems[i].err));
+	}
+	if (error) {
+		engine_fail(engine, "cannot go back to the last commit: %s",
+			    rd_kafka_error_string(error));
+		rd_kafka_error_destroy(error);
+	}
+	rd_kafka_topic_partition_list_destroy(list);
+}
+
+static void roll_back(struct engine *engine)
+{
+	for (int32_t i = 0; i < engine->partitions; i++) {
+		struct partition *p = &engine->part[i];
+
+		if (!p->state)
+			continue;
+		state_rollback(p->state);
+		p->next = p->committed;
+	}
+	engine->tally = (struct tally){0};
+}
+
+void txn_abort(struct engine *engine, bool rewind)
+{
+	enum verdict verdict;
+
+	if (!engine->in_txn)
+		return;
+	do {
+		verdict = judge(
+			engine, "abort",
+			rd_kafka_abort_transaction(engine->producer, ENGINE_CALL_MS));
+	} while (verdict == AGAIN && !atomic_load(&engine->stopping));
+	if (verdict != DONE) {
+		/* Stopping: the next process with this id aborts it at once. */
+		if (verdict != AGAIN)
+			engine_fail(engine, "cannot abort a transaction");
+		return;
+	}
+	engine->in_txn = false;
+	metric_add(engine->metrics.aborts, 1);
+	log_warn("transaction aborted, doing it again");
+	roll_back(engine);
+	if (rewind)
+		rewind_consumer(engine);
+	usleep(ABORT_PAUSE_US);
+}
