@@ -1,6 +1,6 @@
 /*
  * reservation_repo.c - reserving: all lines of an order or none, in one
- * transaction.  What happens to a reservation later is reservation_moves.c.
+ * transaction.  What happens to a reservation later is reservation_moves_repo.c.
  *
  * The reservation's row is inserted first: its primary key makes equal ids wait
  * for each other, so running the transaction again after a lost COMMIT finds

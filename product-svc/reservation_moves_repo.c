@@ -1,5 +1,5 @@
 /*
- * reservation_moves.c - the later life of reservations: release, confirm,
+ * reservation_moves_repo.c - the later life of reservations: release, confirm,
  * return, sweep.  Stock comes back only in the transaction of a conditional
  * change of state, so no repetition can give it back twice.
  */
