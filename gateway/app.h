@@ -1,0 +1,98 @@
+/*
+ * app.h - the gateway process: its settings, its threads, and what a thread
+ * owns.
+ *
+ * Threads share only what is immutable or atomic: settings, the route snapshot,
+ * metrics.  Everything else hangs off one `struct worker`.
+ */
+#ifndef GATEWAY_APP_H
+#define GATEWAY_APP_H
+
+#include <event2/event.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/queue.h>
+
+#include "auth.h"
+#include "http_client.h"
+#include "loop.h"
+#include "metrics.h"
+#include "routes.h"
+#include "service.h"
+#include "settings.h"
+
+struct app;
+struct client;
+struct pool;
+struct exchange;
+struct health;
+
+TAILQ_HEAD(clients, client);
+TAILQ_HEAD(exchanges, exchange);
+
+/* What one thread owns. */
+struct worker {
+	struct app *app;
+	unsigned id;
+	pthread_t thread;
+	bool running;
+	struct loop *loop;
+	struct event *ticker; /* looks at all deadlines */
+	struct event *accepting[LISTENER_KINDS];
+	int listen_fd[LISTENER_KINDS]; /* -1: closed */
+	struct http_client *keys_client;
+	struct auth *auth;
+	struct routes *routes;     /* the newest snapshot; one reference */
+	struct pool **pools;       /* by endpoint id of `routes` */
+	struct exchanges *waiting; /* for a connection, by upstream id */
+	unsigned *n_waiting;
+	struct clients clients;
+	unsigned n_clients;
+	bool draining;
+	char *scratch;  /* SOCK_READ_BYTES, see sock.h */
+	int64_t now_ms; /* of the last tick */
+};
+
+struct gateway_metrics {
+	struct metric *connections, *refused_connections, *bad_requests, *retries,
+		*no_endpoint;
+};
+
+struct app {
+	struct gateway_settings settings;
+	struct auth_settings auth;
+	struct service *service;
+	struct gateway_metrics metrics;
+	struct routes *routes;
+	struct health *health;
+	struct worker *workers;
+	unsigned n_workers;
+	unsigned n_drained; /* main loop only */
+};
+
+/* ---- worker.c ---- */
+
+/* Binds both listeners of every thread, then starts the threads. */
+bool workers_start(struct app *app, struct err *err);
+/* Stop accepting, close what is idle; workers_drained() of main.c follows. */
+void workers_drain(struct app *app);
+void workers_stop(struct app *app);
+/* A client is gone: a draining thread may be finished. */
+void worker_client_gone(struct worker *worker);
+
+/* ---- listener.c ---- */
+
+bool listener_bind(struct worker *worker, enum listener_kind kind, const char *listen,
+		   struct err *err);
+uint16_t listener_port(const struct worker *worker, enum listener_kind kind);
+void listener_start(struct worker *worker, enum listener_kind kind);
+void listener_stop(struct worker *worker, enum listener_kind kind);
+
+/* ---- health.c ---- */
+
+/* Probes the readiness of all endpoints that name an admin address. */
+struct health *health_new(struct loop *loop, struct routes *routes,
+			  struct metrics *metrics, struct err *err);
+void health_free(struct health *health);
+
+#endif

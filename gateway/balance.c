@@ -1,0 +1,52 @@
+/* balance.c - which endpoint of an upstream gets the next request? */
+#include <stdlib.h>
+
+#include "pool.h"
+
+/* Best first. A lower rank is only used when no endpoint has a better one. */
+enum rank { RANK_GOOD, RANK_UNREADY, RANK_DOWN, RANKS };
+
+static enum rank rank_of(const struct endpoint *endpoint, int64_t now_ms)
+{
+	if (atomic_load_explicit(&endpoint->down_until_ms, memory_order_relaxed) > now_ms)
+		return RANK_DOWN;
+	if (atomic_load_explicit(&endpoint->health, memory_order_relaxed) ==
+	    HEALTH_UNREADY)
+		return RANK_UNREADY;
+	return RANK_GOOD;
+}
+
+static int less_busy(struct worker *worker, const struct upstream *upstream, int a, int b)
+{
+	const struct pool *x = worker->pools[upstream->endpoints[a]->id];
+	const struct pool *y = worker->pools[upstream->endpoints[b]->id];
+
+	return x->n_busy <= y->n_busy ? a : b;
+}
+
+int balance_pick(struct worker *worker, const struct upstream *upstream, uint32_t tried)
+{
+	int list[ROUTES_MAX_ENDPOINTS];
+	unsigned n = 0;
+	enum rank best = RANKS;
+
+	for (unsigned i = 0; i < upstream->n_endpoints; i++) {
+		enum rank rank = rank_of(upstream->endpoints[i], worker->now_ms);
+
+		if (tried & 1u << i || rank > best)
+			continue;
+		if (rank < best)
+			n = 0;
+		best = rank;
+		list[n++] = (int)i;
+	}
+	if (n == 0)
+		return -1;
+	if (n == 1)
+		return list[0];
+	/* Two different ones at random; random() is good enough to spread load. */
+	unsigned a = (unsigned)random() % n;
+	unsigned b = (a + 1 + (unsigned)random() % (n - 1)) % n;
+
+	return less_busy(worker, upstream, list[a], list[b]);
+}

@@ -1,0 +1,56 @@
+/*
+ * client.h - the client's half: a connection that sends requests one after the
+ * other.
+ *
+ *   HEAD -> BUSY (an exchange has it) -> HEAD ...
+ *                                     -> FLUSHING -> LINGERING -> gone
+ *
+ * Lingering: after the last answer our side is shut, and what the client still
+ * sends is read and dropped for a moment; closing at once would reset the
+ * connection and could destroy the answer.
+ */
+#ifndef GATEWAY_CLIENT_H
+#define GATEWAY_CLIENT_H
+
+#include "app.h"
+#include "exchange.h"
+#include "sock.h"
+
+#define CLIENT_PEER_MAX 46
+
+enum client_state {
+	CLIENT_HEAD,
+	CLIENT_BUSY,
+	CLIENT_FLUSHING,
+	CLIENT_LINGERING,
+	CLIENT_GONE
+};
+
+struct client {
+	TAILQ_ENTRY(client) link; /* in worker->clients */
+	struct worker *worker;
+	enum listener_kind listener;
+	enum client_state state;
+	struct sock sock;
+	struct exchange *x;  /* CLIENT_BUSY */
+	size_t scanned;      /* of the head, see http_head_end() */
+	int64_t deadline_ms; /* all states but CLIENT_BUSY; 0: none */
+	bool head_begun;     /* the deadline is that of the whole head */
+	bool half_closed;    /* it sends no more, but may read */
+	bool parsing;        /* client_parse() is on the stack */
+	unsigned n_requests;
+	size_t lingered; /* bytes dropped */
+	char peer[CLIENT_PEER_MAX];
+};
+
+void client_new(struct worker *worker, enum listener_kind listener, int fd,
+		const char *peer);
+/* The exchange is over; `keep`: another request may follow. */
+void client_finish(struct client *client, bool keep);
+/* Closes at once, with whatever is still unsent. */
+void client_cut(struct client *client);
+void client_tick(struct client *client, int64_t now_ms);
+/* Draining: goes now if idle, else after its answer. */
+void client_drain(struct client *client);
+
+#endif

@@ -1,0 +1,82 @@
+/*
+ * dispatch.c - find a connection for a request, send its head, and decide about
+ * second tries.
+ *
+ * A request goes out a second time in two cases only: nothing of it was sent
+ * (the connection was refused), or a kept connection turned out dead before any
+ * byte of the answer and repeating is harmless.  A budget for more than that
+ * belongs here.
+ */
+#include "client.h"
+#include "exchange.h"
+#include "headers.h"
+#include "pool.h"
+#include "timeutil.h"
+
+static void send_request(struct exchange *x)
+{
+	struct sock *sock = &x->up->sock;
+
+	x->state = X_SENT;
+	x->sent_us = time_mono_us();
+	x->progress_ms = (int64_t)(x->sent_us / 1000);
+	headers_request(x, x->up->pool->endpoint->origin.authority, sock->out);
+	if (x->replay) {
+		size_t len = evbuffer_get_length(x->replay);
+
+		evbuffer_add(sock->out, evbuffer_pullup(x->replay, -1), len);
+	}
+	relay_request(x);
+}
+
+void dispatch(struct exchange *x)
+{
+	switch (pool_acquire(x)) {
+	case POOL_READY: send_request(x); break;
+	case POOL_CONNECTING:
+	case POOL_QUEUED: break;
+	case POOL_FULL:
+		exchange_unavailable(x, "overloaded",
+				     "too many requests wait for the service");
+		break;
+	case POOL_NONE:
+		metric_add(x->worker->app->metrics.no_endpoint, 1);
+		exchange_unavailable(x, "unavailable", "the service is not available");
+		break;
+	}
+}
+
+void dispatch_connected(struct exchange *x)
+{
+	send_request(x);
+}
+
+void dispatch_refused(struct exchange *x, bool timed_out)
+{
+	pool_mark_down(x);
+	x->state = X_CHECKING;
+	upstream_close(x->up);
+	if (timed_out && balance_pick(x->worker, x->route->upstream, x->tried) < 0)
+		exchange_fail(x, 504, "upstream_timeout",
+			      "the service cannot be reached");
+	else
+		dispatch(x);
+}
+
+static bool is_idempotent(enum http_method_id method)
+{
+	return method != HTTP_POST && method != HTTP_PATCH;
+}
+
+bool dispatch_again(struct exchange *x)
+{
+	if (!x->up->reused || x->up->got_bytes || x->fresh || x->cannot_replay ||
+	    !is_idempotent(x->head.method))
+		return false;
+	metric_add(x->worker->app->metrics.retries, 1);
+	x->fresh = true;
+	x->state = X_CHECKING;
+	upstream_close(x->up);
+	dispatch(x);
+	return true;
+}

@@ -1,0 +1,161 @@
+/* exchange.c - life and deadlines of an exchange. */
+#include "exchange.h"
+
+#include <stdlib.h>
+
+#include "access_log.h"
+#include "client.h"
+#include "pool.h"
+#include "reply.h"
+#include "timeutil.h"
+
+#define BODY_IDLE_MS   30000  /* a request or answer body that stands still */
+#define STREAM_IDLE_MS 60000  /* above the heartbeat of our streams */
+#define TOTAL_MS       300000 /* everything but streams */
+#define MAX_REQUESTS   1000   /* on one client connection */
+
+struct exchange *exchange_new(struct client *client, struct str head_text)
+{
+	struct exchange *x = xcalloc(1, sizeof(*x));
+
+	x->worker = client->worker;
+	x->client = client;
+	x->routes = routes_ref(client->worker->routes);
+	x->head_text = xstrndup(head_text.at, head_text.len);
+	x->start_us = time_mono_us();
+	x->progress_ms = (int64_t)(x->start_us / 1000);
+	return x;
+}
+
+static void exchange_free(void *arg)
+{
+	struct exchange *x = arg;
+
+	if (x->replay)
+		evbuffer_free(x->replay);
+	routes_unref(x->routes);
+	free(x->head_text);
+	free(x->answer_text);
+	free(x->path);
+	free(x);
+}
+
+static void detach_upstream(struct exchange *x, bool keep_up)
+{
+	if (x->state == X_WAITING)
+		pool_leave_queue(x);
+	if (x->up && keep_up)
+		upstream_release(x->up);
+	else if (x->up)
+		upstream_close(x->up);
+}
+
+bool exchange_must_close(const struct exchange *x)
+{
+	const struct client *client = x->client;
+
+	return x->head.close || x->head.minor == 0 || !x->request.done ||
+	       client->half_closed || x->worker->draining ||
+	       client->n_requests >= MAX_REQUESTS;
+}
+
+void exchange_over(struct exchange *x, bool keep_up)
+{
+	detach_upstream(x, keep_up);
+	x->state = X_OVER;
+	access_log(x);
+	loop_defer(x->worker->loop, exchange_free, x);
+	client_finish(x->client, !x->close);
+}
+
+void exchange_abandon(struct exchange *x, const char *why)
+{
+	x->why = why;
+	detach_upstream(x, false);
+	x->state = X_OVER;
+	access_log(x);
+	loop_defer(x->worker->loop, exchange_free, x);
+	x->client->x = NULL;
+	client_cut(x->client);
+}
+
+static void fail(struct exchange *x, const struct reply *reply)
+{
+	if (x->state == X_ANSWERING) {
+		exchange_abandon(x, reply->slug ? reply->slug : "cut");
+		return;
+	}
+	x->why = reply->slug;
+	reply_send(x, reply);
+	exchange_over(x, false);
+}
+
+void exchange_fail(struct exchange *x, int status, const char *slug, const char *detail)
+{
+	const struct reply reply = {.status = status, .slug = slug, .detail = detail};
+
+	fail(x, &reply);
+}
+
+void exchange_fail_err(struct exchange *x, const struct err *err)
+{
+	const struct reply reply = {.status = err_status(err->code),
+				    .slug = err->slug[0] ? err->slug
+							 : err_default_slug(err->code),
+				    .detail = err->text,
+				    .retry_after_s = err->code == ERR_BUSY ? 1 : 0};
+
+	fail(x, &reply);
+}
+
+void exchange_unavailable(struct exchange *x, const char *slug, const char *detail)
+{
+	const struct reply reply = {
+		.status = 503, .slug = slug, .detail = detail, .retry_after_s = 1};
+
+	fail(x, &reply);
+}
+
+/* ---- deadlines ---- */
+
+/* The request is on its way: who holds it up? */
+static void tick_sent(struct exchange *x, int64_t idle_ms)
+{
+	bool sending = sock_pending(&x->up->sock) > 0;
+
+	if (!x->request.done && !sending) {
+		if (idle_ms > BODY_IDLE_MS)
+			exchange_fail(x, 408, NULL, "the request body stopped coming");
+	} else if (idle_ms > x->route->timeout_ms) {
+		exchange_fail(x, 504, "upstream_timeout",
+			      "the service did not answer in time");
+	}
+}
+
+static void tick_answering(struct exchange *x, int64_t idle_ms)
+{
+	bool blocked = sock_pending(&x->client->sock) > 0;
+	int64_t limit = x->route->stream && !blocked ? STREAM_IDLE_MS : BODY_IDLE_MS;
+
+	if (idle_ms > limit)
+		exchange_abandon(x,
+				 blocked ? "client does not read" : "upstream stalled");
+}
+
+void exchange_tick(struct exchange *x, int64_t now_ms)
+{
+	int64_t idle_ms = now_ms - x->progress_ms;
+	int64_t age_ms = now_ms - (int64_t)(x->start_us / 1000);
+
+	if (x->state == X_WAITING && now_ms > x->deadline_ms)
+		exchange_unavailable(x, "overloaded",
+				     "all connections to the service are in use");
+	else if (x->state == X_CONNECTING && now_ms > x->deadline_ms)
+		dispatch_refused(x, true);
+	else if (x->state >= X_SENT && !x->route->stream && age_ms > TOTAL_MS)
+		exchange_fail(x, 504, "upstream_timeout", "the request took too long");
+	else if (x->state == X_SENT)
+		tick_sent(x, idle_ms);
+	else if (x->state == X_ANSWERING)
+		tick_answering(x, idle_ms);
+}

@@ -1,0 +1,120 @@
+/*
+ * exchange.h - one request and its answer: the session that joins a client with
+ * an upstream connection.
+ *
+ *   request_begin (request.c)   route -> who may -> limits -> 100 Continue
+ *   dispatch (dispatch.c)       pick an endpoint -> connection -> send
+ *   relay (relay.c)             bodies both ways, the answer's head
+ *   exchange_over (exchange.c)  give both sides back, log
+ *
+ * Owned by its client while it lasts.  exchange_over() and exchange_abandon()
+ * end it; the memory goes on the loop's next turn, so a caller up the stack may
+ * still look at `state`.
+ */
+#ifndef GATEWAY_EXCHANGE_H
+#define GATEWAY_EXCHANGE_H
+
+#include "app.h"
+#include "auth.h"
+#include "body.h"
+#include "http_parse.h"
+#include "sock.h"
+
+enum exchange_state {
+	X_CHECKING,
+	X_WAITING,    /* for a free connection */
+	X_CONNECTING, /* nothing sent yet */
+	X_SENT,       /* the request is on its way, no final answer's head yet */
+	X_ANSWERING,  /* the answer's head has gone to the client */
+	X_OVER
+};
+
+#define REQUEST_ID_MAX  64
+#define TRACEPARENT_LEN 55
+
+struct exchange {
+	TAILQ_ENTRY(exchange) link; /* X_WAITING: in worker->waiting[upstream] */
+	struct worker *worker;
+	struct client *client;
+	struct upstream_conn *up;  /* X_CONNECTING and later */
+	struct routes *routes;     /* one reference: `route` points into it */
+	const struct route *route; /* NULL until known */
+	enum exchange_state state;
+
+	/* the request */
+	char *head_text; /* owned; `head` points into it */
+	struct http_head head;
+	char *path; /* owned; normalised and encoded again, as forwarded */
+	char request_id[REQUEST_ID_MAX + 1];
+	char traceparent[TRACEPARENT_LEN + 1];
+	bool trace_kept; /* came from the client */
+	struct caller caller;
+	struct body request;
+	struct evbuffer *replay; /* body bytes sent so far, to send them again */
+	bool cannot_replay;
+	bool fresh;     /* was sent on a dead kept connection: open a new one */
+	uint32_t tried; /* endpoints of the upstream that refused, by place */
+
+	/* the answer */
+	int status; /* 0: none yet */
+	char *answer_text;
+	struct http_head answer_head;
+	size_t answer_scanned;
+	unsigned n_info; /* 1xx answers */
+	struct body answer;
+	bool close; /* the client's connection ends after the answer */
+
+	/* time, monotonic */
+	uint64_t start_us, sent_us, answer_us;
+	int64_t deadline_ms; /* X_WAITING, X_CONNECTING */
+	int64_t progress_ms; /* a byte moved */
+
+	uint64_t bytes_in, bytes_out;
+	const char *why; /* why it failed: a literal for the log */
+};
+
+/* ---- exchange.c ---- */
+
+struct exchange *exchange_new(struct client *client, struct str head_text);
+/* The answer is in the client's output. `keep_up`: the upstream connection is
+ * clean and may serve again. */
+void exchange_over(struct exchange *x, bool keep_up);
+/* The client is gone, or the answer cannot be finished. */
+void exchange_abandon(struct exchange *x, const char *why);
+/* Answers with a problem, or cuts the connection when the answer has begun. */
+void exchange_fail(struct exchange *x, int status, const char *slug, const char *detail);
+void exchange_fail_err(struct exchange *x, const struct err *err);
+/* The same with Retry-After. */
+void exchange_unavailable(struct exchange *x, const char *slug, const char *detail);
+/* Looks at the deadlines. */
+void exchange_tick(struct exchange *x, int64_t now_ms);
+/* Must the client's connection end with this answer? */
+bool exchange_must_close(const struct exchange *x);
+
+/* ---- request.c ---- */
+
+/* Judges a request whose head is parsed; answers it or dispatches it. */
+void request_begin(struct exchange *x);
+
+/* ---- dispatch.c ---- */
+
+/* Finds a connection and sends the request; may be called again for another try. */
+void dispatch(struct exchange *x);
+void dispatch_connected(struct exchange *x);
+void dispatch_refused(struct exchange *x, bool timed_out);
+/* The kept connection was dead before any byte of the answer: send it again if
+ * that is safe. false: it is not. */
+bool dispatch_again(struct exchange *x);
+
+/* ---- relay.c ---- */
+
+/* Request body: from the client's input to the upstream. */
+void relay_request(struct exchange *x);
+/* Answer: from the upstream's input to the client. */
+void relay_answer(struct exchange *x);
+void relay_upstream_ended(struct exchange *x, enum sock_end end);
+/* One side can take more again. */
+void relay_client_writable(struct exchange *x);
+void relay_upstream_writable(struct exchange *x);
+
+#endif

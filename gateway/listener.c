@@ -1,0 +1,170 @@
+/*
+ * listener.c - one listening socket a thread and address (SO_REUSEPORT): the
+ * kernel spreads connections over the threads.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app.h"
+#include "client.h"
+
+#define BACKLOG      4096
+#define ACCEPT_BATCH 64 /* then others get their turn */
+
+static struct addrinfo *resolve(const char *listen, struct err *err)
+{
+	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+				       .ai_flags = AI_PASSIVE};
+	struct addrinfo *found = NULL;
+	const char *colon = strrchr(listen, ':');
+	char host[256];
+	size_t len = colon ? (size_t)(colon - listen) : 0;
+	int rc;
+
+	if (len >= 2 && listen[0] == '[' && listen[len - 1] == ']') {
+		listen++;
+		len -= 2;
+	}
+	if (!colon || !str_copy(host, sizeof(host), (struct str){listen, len})) {
+		err_set(err, ERR_INPUT, "bad address");
+		return NULL;
+	}
+	rc = getaddrinfo(host, colon + 1, &hints, &found);
+	if (rc != 0)
+		err_set(err, ERR_INPUT, "%s", gai_strerror(rc));
+	return found;
+}
+
+static int bind_one(const struct addrinfo *at)
+{
+	int one = 1;
+	int fd = socket(at->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -1;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
+	if (bind(fd, at->ai_addr, at->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+bool listener_bind(struct worker *worker, enum listener_kind kind, const char *listen,
+		   struct err *err)
+{
+	struct addrinfo *found = resolve(listen, err);
+
+	if (found)
+		worker->listen_fd[kind] = bind_one(found);
+	if (found && worker->listen_fd[kind] < 0)
+		err_set(err, ERR_INPUT, "%s", strerror(errno));
+	if (found)
+		freeaddrinfo(found);
+	if (worker->listen_fd[kind] < 0)
+		return err_wrap(err, "cannot listen on %s", listen);
+	return true;
+}
+
+uint16_t listener_port(const struct worker *worker, enum listener_kind kind)
+{
+	struct sockaddr_storage at = {0};
+	socklen_t len = sizeof(at);
+
+	getsockname(worker->listen_fd[kind], (struct sockaddr *)&at, &len);
+	return ntohs(at.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&at)->sin6_port
+					      : ((struct sockaddr_in *)&at)->sin_port);
+}
+
+static void peer_text(const struct sockaddr_storage *at, char *dst)
+{
+	const void *addr =
+		at->ss_family == AF_INET6
+			? (const void *)&((const struct sockaddr_in6 *)at)->sin6_addr
+			: (const void *)&((const struct sockaddr_in *)at)->sin_addr;
+
+	if (!inet_ntop(at->ss_family, addr, dst, CLIENT_PEER_MAX))
+		snprintf(dst, CLIENT_PEER_MAX, "unknown");
+}
+
+/* Says so in HTTP; the socket's buffer takes this much without waiting. */
+static void refuse(struct worker *worker, int fd)
+{
+	static const char text[] =
+		"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n"
+		"Content-Length: 0\r\nConnection: close\r\n\r\n";
+
+	metric_add(worker->app->metrics.refused_connections, 1);
+	if (send(fd, text, sizeof(text) - 1, MSG_NOSIGNAL) < 0)
+		errno = 0; /* it is closed either way */
+	close(fd);
+}
+
+static bool accept_one(struct worker *worker, enum listener_kind kind)
+{
+	const struct app *app = worker->app;
+	unsigned max = (unsigned)app->settings.max_clients / app->n_workers + 1;
+	struct sockaddr_storage at;
+	socklen_t len = sizeof(at);
+	char peer[CLIENT_PEER_MAX];
+	int fd = accept4(worker->listen_fd[kind], (struct sockaddr *)&at, &len,
+			 SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd < 0)
+		return errno == ECONNABORTED || errno == EINTR;
+	/* Our own services are few and must always get in. */
+	if (kind == LISTENER_PUBLIC && worker->n_clients >= max) {
+		refuse(worker, fd);
+		return true;
+	}
+	peer_text(&at, peer);
+	client_new(worker, kind, fd, peer);
+	return true;
+}
+
+static void accept_batch(struct worker *worker, enum listener_kind kind, unsigned max)
+{
+	while (max-- > 0 && accept_one(worker, kind))
+		;
+}
+
+static void on_public(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	accept_batch(arg, LISTENER_PUBLIC, ACCEPT_BATCH);
+}
+
+static void on_internal(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	accept_batch(arg, LISTENER_INTERNAL, ACCEPT_BATCH);
+}
+
+void listener_start(struct worker *worker, enum listener_kind kind)
+{
+	worker->accepting[kind] = event_new(
+		loop_base(worker->loop), worker->listen_fd[kind], EV_READ | EV_PERSIST,
+		kind == LISTENER_PUBLIC ? on_public : on_internal, worker);
+	event_add(worker->accepting[kind], NULL);
+}
+
+void listener_stop(struct worker *worker, enum listener_kind kind)
+{
+	if (worker->accepting[kind]) {
+		/* Closing resets what waits in this socket's own queue. */
+		accept_batch(worker, kind, BACKLOG);
+		event_free(worker->accepting[kind]);
+		worker->accepting[kind] = NULL;
+	}
+	if (worker->listen_fd[kind] >= 0)
+		close(worker->listen_fd[kind]);
+	worker->listen_fd[kind] = -1;
+}

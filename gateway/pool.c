@@ -1,0 +1,115 @@
+/* pool.c - hand out connections to the endpoints; queue who cannot have one. */
+#include "pool.h"
+
+#include <stdlib.h>
+
+#include "timeutil.h"
+
+#define QUEUE_MS 1000
+#define DOWN_MS  1000
+
+struct pool *pool_new(struct worker *worker, struct endpoint *endpoint)
+{
+	struct pool *pool = xcalloc(1, sizeof(*pool));
+
+	pool->worker = worker;
+	pool->endpoint = endpoint;
+	TAILQ_INIT(&pool->idle);
+	return pool;
+}
+
+void pool_free(struct pool *pool)
+{
+	if (!pool)
+		return;
+	while (!TAILQ_EMPTY(&pool->idle))
+		upstream_close(TAILQ_FIRST(&pool->idle));
+	free(pool);
+}
+
+void pool_tick(struct pool *pool, int64_t now_ms)
+{
+	struct upstream_conn *oldest = TAILQ_LAST(&pool->idle, upstream_conns);
+
+	while (oldest && oldest->deadline_ms <= now_ms) {
+		upstream_close(oldest);
+		oldest = TAILQ_LAST(&pool->idle, upstream_conns);
+	}
+}
+
+/* ---- the queue ---- */
+
+static enum pool_result join_queue(struct exchange *x)
+{
+	unsigned id = x->route->upstream->id;
+
+	if (x->worker->n_waiting[id] >= x->worker->app->settings.pool_waiting)
+		return POOL_FULL;
+	x->worker->n_waiting[id]++;
+	TAILQ_INSERT_TAIL(&x->worker->waiting[id], x, link);
+	x->state = X_WAITING;
+	x->deadline_ms = x->worker->now_ms + QUEUE_MS;
+	return POOL_QUEUED;
+}
+
+void pool_leave_queue(struct exchange *x)
+{
+	unsigned id = x->route->upstream->id;
+
+	x->worker->n_waiting[id]--;
+	TAILQ_REMOVE(&x->worker->waiting[id], x, link);
+	x->state = X_CHECKING;
+}
+
+void pool_wake(struct worker *worker, const struct upstream *upstream)
+{
+	struct exchange *x = TAILQ_FIRST(&worker->waiting[upstream->id]);
+
+	if (!x)
+		return;
+	pool_leave_queue(x);
+	dispatch(x);
+}
+
+/* ---- connections ---- */
+
+static bool has_room(struct pool *pool)
+{
+	return pool->n_conns < pool->worker->app->settings.pool_conns;
+}
+
+static enum pool_result connect_now(struct pool *pool, struct exchange *x)
+{
+	if (!has_room(pool) && !TAILQ_EMPTY(&pool->idle))
+		upstream_close(TAILQ_LAST(&pool->idle, upstream_conns));
+	if (!has_room(pool))
+		return join_queue(x);
+	return upstream_open(pool, x) ? POOL_CONNECTING : POOL_NONE;
+}
+
+enum pool_result pool_acquire(struct exchange *x)
+{
+	const struct upstream *upstream = x->route->upstream;
+	int place = balance_pick(x->worker, upstream, x->tried);
+	struct pool *pool;
+
+	if (place < 0)
+		return POOL_NONE;
+	pool = x->worker->pools[upstream->endpoints[place]->id];
+	if (TAILQ_EMPTY(&pool->idle) || x->fresh)
+		return connect_now(pool, x);
+	upstream_take_idle(TAILQ_FIRST(&pool->idle), x);
+	return POOL_READY;
+}
+
+void pool_mark_down(struct exchange *x)
+{
+	const struct upstream *upstream = x->route->upstream;
+	struct endpoint *endpoint = x->up->pool->endpoint;
+
+	atomic_store(&endpoint->down_until_ms, time_mono_ms() + DOWN_MS);
+	for (unsigned i = 0; i < upstream->n_endpoints; i++) {
+		if (upstream->endpoints[i] == endpoint)
+			x->tried |= 1u << i;
+	}
+}

@@ -1,0 +1,120 @@
+/*
+ * request.c - judge a request before anything is sent anywhere:
+ *
+ *   ids -> path -> route -> who may call -> body limit -> 100 Continue -> dispatch
+ *
+ * All of it happens before the body is read.
+ */
+#include <stdlib.h>
+
+#include "access.h"
+#include "client.h"
+#include "exchange.h"
+#include "headers.h"
+#include "reply.h"
+#include "trace.h"
+
+static bool make_path(struct exchange *x, char *plain, size_t size, size_t *len)
+{
+	size_t max = x->head.path.len * 3 + 1;
+
+	if (!http_path_normalise(x->head.path, plain, size, len))
+		return false;
+	x->path = xcalloc(1, max);
+	return http_path_encode((struct str){plain, *len}, x->path, max) > 0;
+}
+
+static void reply_options(struct exchange *x, unsigned methods)
+{
+	char allow[96];
+	const struct reply reply = {.status = 204, .allow = allow};
+
+	route_allow_text(methods, allow, sizeof(allow));
+	reply_send(x, &reply);
+	exchange_over(x, false);
+}
+
+static void reply_no_method(struct exchange *x, unsigned methods)
+{
+	char allow[96];
+	const struct reply reply = {.status = 405,
+				    .slug = "method_not_allowed",
+				    .detail = "this path does not answer that method",
+				    .allow = allow};
+
+	route_allow_text(methods, allow, sizeof(allow));
+	x->why = reply.slug;
+	reply_send(x, &reply);
+	exchange_over(x, false);
+}
+
+/* Finds the route, or answers. */
+static bool find_route(struct exchange *x)
+{
+	char plain[HTTP_MAX_TARGET + 1];
+	unsigned methods = 0;
+	size_t len = 0;
+
+	if (x->head.method == HTTP_OPTIONS && str_eqz(x->head.target, "*")) {
+		reply_options(x, (1u << HTTP_METHODS) - 1);
+		return false;
+	}
+	if (!make_path(x, plain, sizeof(plain), &len)) {
+		exchange_fail(x, 400, "bad_request", "malformed path");
+		return false;
+	}
+	x->route = route_find(x->routes, x->client->listener, x->head.method,
+			      (struct str){plain, len}, &methods);
+	if (x->route)
+		return true;
+	if (!methods)
+		exchange_fail(x, 404, "not_found", "no such path");
+	else if (x->head.method == HTTP_OPTIONS)
+		reply_options(x, methods);
+	else
+		reply_no_method(x, methods);
+	return false;
+}
+
+static bool authorise(struct exchange *x)
+{
+	struct str header = http_field_get(&x->head, "Authorization");
+	struct err err = {0};
+
+	if (x->route->ignore_token)
+		return true;
+	if (access_check(x->worker->auth, x->route, header, &x->caller, &err))
+		return true;
+	exchange_fail_err(x, &err);
+	return false;
+}
+
+static bool body_fits(struct exchange *x)
+{
+	if (x->head.framing != HTTP_LENGTH ||
+	    x->head.content_length <= x->route->max_body)
+		return true;
+	exchange_fail(x, 413, NULL, NULL);
+	return false;
+}
+
+static void answer_expect(struct exchange *x)
+{
+	struct evbuffer *in = x->client->sock.in;
+
+	if (!x->head.expect_continue || x->request.done || evbuffer_get_length(in) > 0)
+		return;
+	evbuffer_add_printf(x->client->sock.out, "HTTP/1.1 100 Continue\r\n\r\n");
+	sock_flush(&x->client->sock);
+}
+
+void request_begin(struct exchange *x)
+{
+	trace_adopt(x);
+	body_init(&x->request, &x->head, 0, x->head.framing == HTTP_CHUNKED);
+	if (!find_route(x) || !authorise(x) || !body_fits(x))
+		return;
+	x->request.chunks.max_total = x->route->max_body;
+	answer_expect(x);
+	dispatch(x);
+}

@@ -1,0 +1,390 @@
+/*
+ * routes.c - read the routes file strictly: unknown members, unknown names and
+ * routes that hide each other are errors that name the route.
+ */
+#include "routes.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "expand.h"
+#include "js.h"
+
+#define MAX_FILE     (1 << 20)
+#define MAX_ROUTES   512
+#define DEFAULT_BODY 65536
+#define DEFAULT_MS   10000
+
+/* ---- upstreams ---- */
+
+static bool add_endpoint(struct routes *routes, struct upstream *upstream, struct str url,
+			 struct err *err)
+{
+	struct endpoint *endpoint;
+
+	if (upstream->n_endpoints == ROUTES_MAX_ENDPOINTS)
+		return err_set(err, ERR_INPUT, "too many endpoints");
+	endpoint = xcalloc(1, sizeof(*endpoint));
+	endpoint->id = routes->n_endpoints;
+	routes->endpoints = xrealloc(
+		routes->endpoints, (routes->n_endpoints + 1) * sizeof(struct endpoint *));
+	routes->endpoints[routes->n_endpoints++] = endpoint;
+	upstream->endpoints =
+		xrealloc(upstream->endpoints,
+			 (upstream->n_endpoints + 1) * sizeof(struct endpoint *));
+	upstream->endpoints[upstream->n_endpoints++] = endpoint;
+	return origin_parse(url, &endpoint->origin, err);
+}
+
+static bool set_admin(struct upstream *upstream, unsigned n, struct str url,
+		      struct err *err)
+{
+	struct origin checked;
+
+	if (n >= upstream->n_endpoints)
+		return err_set(err, ERR_INPUT, "more admin addresses than endpoints");
+	upstream->endpoints[n]->admin_url = xstrndup(url.at, url.len);
+	return origin_parse(url, &checked, err);
+}
+
+/* Next part of a comma-separated list; false at its end. */
+static bool next_item(struct str *rest, struct str *item)
+{
+	const char *comma = rest->len ? memchr(rest->at, ',', rest->len) : NULL;
+	size_t len = comma ? (size_t)(comma - rest->at) : rest->len;
+
+	if (rest->len == 0)
+		return false;
+	*item = str_trim((struct str){rest->at, len});
+	rest->at += comma ? len + 1 : len;
+	rest->len -= comma ? len + 1 : len;
+	return true;
+}
+
+static bool parse_endpoints(struct routes *routes, struct upstream *upstream, json_t *obj,
+			    struct err *err)
+{
+	struct str text, item;
+	char *urls;
+	bool ok = true;
+
+	if (!js_str(obj, "endpoints", 1, 4096, &text, err))
+		return false;
+	urls = expand_env(text, err);
+	if (!urls)
+		return false;
+	for (struct str rest = str_from(urls); ok && next_item(&rest, &item);)
+		ok = add_endpoint(routes, upstream, item, err);
+	free(urls);
+	return ok;
+}
+
+static bool parse_admin(struct upstream *upstream, json_t *obj, struct err *err)
+{
+	struct str text, item;
+	unsigned n = 0;
+	char *urls;
+	bool ok = true;
+
+	if (!js_has(obj, "admin"))
+		return true;
+	if (!js_str(obj, "admin", 0, 4096, &text, err))
+		return false;
+	urls = expand_env(text, err);
+	if (!urls)
+		return false;
+	for (struct str rest = str_from(urls); ok && next_item(&rest, &item);)
+		ok = set_admin(upstream, n++, item, err);
+	free(urls);
+	return ok;
+}
+
+static bool parse_upstreams(struct routes *routes, json_t *doc, struct err *err)
+{
+	static const char *const allowed[] = {"endpoints", "admin", NULL};
+	json_t *all = json_object_get(doc, "upstreams");
+	json_t *obj;
+	const char *name;
+
+	if (!json_is_object(all))
+		return err_set(err, ERR_INPUT, "\"upstreams\" must be an object");
+	routes->upstreams = xcalloc(json_object_size(all) + 1, sizeof(struct upstream));
+	json_object_foreach(all, name, obj)
+	{
+		struct upstream *upstream = &routes->upstreams[routes->n_upstreams];
+
+		upstream->id = routes->n_upstreams++;
+		upstream->name = xstrdup(name);
+		if (!json_is_object(obj))
+			return err_set(err, ERR_INPUT, "upstream %s must be an object",
+				       name);
+		if (!js_only(obj, "", allowed, err) ||
+		    !parse_endpoints(routes, upstream, obj, err) ||
+		    !parse_admin(upstream, obj, err))
+			return err_wrap(err, "upstream %s", name);
+	}
+	return true;
+}
+
+/* ---- one route ---- */
+
+static bool parse_methods(struct route *route, json_t *obj, struct err *err)
+{
+	json_t *list = json_object_get(obj, "methods");
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(list, i, item)
+	{
+		struct str name = str_from(json_string_value(item));
+		int m = 0;
+
+		while (m < HTTP_METHODS &&
+		       !str_eqz(name, http_method_name((enum http_method_id)m)))
+			m++;
+		if (m == HTTP_METHODS || m == HTTP_OPTIONS || m == HTTP_HEAD)
+			return err_set(
+				err, ERR_INPUT,
+				"methods[%zu] must be GET POST PUT PATCH or DELETE", i);
+		route->methods |= 1u << m;
+	}
+	if (route->methods & 1u << HTTP_GET)
+		route->methods |= 1u << HTTP_HEAD;
+	return route->methods ? true : err_set(err, ERR_INPUT, "methods must be a list");
+}
+
+static bool is_service(const struct routes *routes, struct str name)
+{
+	static const char *const others[] = {"processor"}; /* no upstream of ours */
+
+	for (unsigned i = 0; i < routes->n_upstreams; i++) {
+		if (str_eqz(name, routes->upstreams[i].name))
+			return true;
+	}
+	return str_eqz(name, others[0]);
+}
+
+static void add_service(struct route *route, const char *name)
+{
+	size_t old = route->services ? strlen(route->services) : 0;
+	size_t size = old + strlen(name) + 2;
+
+	route->services = xrealloc(route->services, size);
+	snprintf(route->services + old, size - old, "%s%s", old ? "," : "", name);
+}
+
+static bool parse_who(const struct routes *routes, struct route *route, json_t *obj,
+		      struct err *err)
+{
+	json_t *list = json_object_get(obj, "who");
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(list, i, item)
+	{
+		struct str name = str_from(json_string_value(item));
+
+		if (str_eqz(name, "anyone"))
+			route->anyone = true;
+		else if (str_eqz(name, "user"))
+			route->user = true;
+		else if (str_eqz(name, "admin"))
+			route->admin = true;
+		else if (str_eqz(name, "demo_anyone"))
+			route->demo_anyone = true;
+		else if (route->listener == LISTENER_INTERNAL && is_service(routes, name))
+			add_service(route, name.at);
+		else
+			return err_set(err, ERR_INPUT, "who[%zu] is not known here", i);
+	}
+	if (!json_is_array(list) || json_array_size(list) == 0)
+		return err_set(err, ERR_INPUT, "who must be a list of callers");
+	return true;
+}
+
+static bool parse_flag(json_t *obj, const char *key, bool *out, struct err *err)
+{
+	json_t *value = json_object_get(obj, key);
+
+	*out = json_is_true(value);
+	if (value && !json_is_boolean(value))
+		return err_set(err, ERR_INPUT, "%s must be true or false", key);
+	return true;
+}
+
+static bool parse_limits(struct route *route, json_t *obj, struct err *err)
+{
+	int64_t body = DEFAULT_BODY, timeout = DEFAULT_MS;
+
+	if (js_has(obj, "max_body") && !js_int(obj, "max_body", 0, 1LL << 40, &body, err))
+		return false;
+	if (js_has(obj, "timeout_ms") &&
+	    !js_int(obj, "timeout_ms", 1, 600000, &timeout, err))
+		return false;
+	route->max_body = (uint64_t)body;
+	route->timeout_ms = (int)timeout;
+	return parse_flag(obj, "stream", &route->stream, err) &&
+	       parse_flag(obj, "ignore_token", &route->ignore_token, err);
+}
+
+static bool parse_upstream(const struct routes *routes, struct route *route, json_t *obj,
+			   struct err *err)
+{
+	struct str name;
+
+	if (!js_str(obj, "upstream", 1, 64, &name, err))
+		return false;
+	for (unsigned i = 0; i < routes->n_upstreams; i++) {
+		if (str_eqz(name, routes->upstreams[i].name))
+			route->upstream = &routes->upstreams[i];
+	}
+	return route->upstream ? true : err_set(err, ERR_INPUT, "unknown upstream");
+}
+
+static bool parse_path(struct route *route, json_t *obj, struct err *err)
+{
+	struct str listener = STR("public"), path;
+
+	if (js_has(obj, "listener") && !js_str(obj, "listener", 1, 16, &listener, err))
+		return false;
+	if (str_eqz(listener, "internal"))
+		route->listener = LISTENER_INTERNAL;
+	else if (!str_eqz(listener, "public"))
+		return err_set(err, ERR_INPUT, "listener must be public or internal");
+	if (!js_str(obj, "path", 1, 512, &path, err))
+		return false;
+	route->pattern = xstrndup(path.at, path.len);
+	return route_compile(route, err);
+}
+
+static bool parse_route(struct routes *routes, struct route *route, json_t *obj,
+			struct err *err)
+{
+	static const char *const allowed[] = {
+		"listener", "path",     "methods",    "who",      "ignore_token",
+		"stream",   "max_body", "timeout_ms", "upstream", NULL};
+
+	return js_only(obj, "", allowed, err) && parse_path(route, obj, err) &&
+	       parse_methods(route, obj, err) && parse_who(routes, route, obj, err) &&
+	       parse_limits(route, obj, err) && parse_upstream(routes, route, obj, err);
+}
+
+/* ---- the whole table ---- */
+
+static bool check_overlaps(const struct routes *routes, struct err *err)
+{
+	for (unsigned i = 0; i < routes->n; i++) {
+		for (unsigned k = i + 1; k < routes->n; k++) {
+			if (route_overlaps(&routes->list[i], &routes->list[k]))
+				return err_set(
+					err, ERR_INPUT,
+					"routes %s and %s answer the same requests",
+					routes->list[i].pattern, routes->list[k].pattern);
+		}
+	}
+	return true;
+}
+
+static bool parse_list(struct routes *routes, json_t *doc, struct err *err)
+{
+	json_t *list = json_object_get(doc, "routes");
+	json_t *obj;
+	size_t i;
+
+	if (!json_is_array(list) || json_array_size(list) > MAX_ROUTES)
+		return err_set(err, ERR_INPUT, "\"routes\" must be a list");
+	routes->list = xcalloc(json_array_size(list) + 1, sizeof(struct route));
+	json_array_foreach(list, i, obj)
+	{
+		struct route *route = &routes->list[routes->n++];
+
+		if (!json_is_object(obj))
+			return err_set(err, ERR_INPUT, "routes[%zu] must be an object",
+				       i);
+		if (!parse_route(routes, route, obj, err))
+			return err_wrap(err, "routes[%zu] %s", i,
+					route->pattern ? route->pattern : "");
+	}
+	qsort(routes->list, routes->n, sizeof(struct route), route_compare);
+	return check_overlaps(routes, err);
+}
+
+struct routes *routes_parse(struct str json, struct err *err)
+{
+	static const char *const allowed[] = {"upstreams", "routes", NULL};
+	struct routes *routes = xcalloc(1, sizeof(*routes));
+	json_t *doc = js_parse_object(json, err);
+	bool ok = doc && js_only(doc, "", allowed, err) &&
+		  parse_upstreams(routes, doc, err) && parse_list(routes, doc, err);
+
+	atomic_init(&routes->refs, 1);
+	json_decref(doc);
+	if (!ok) {
+		routes_unref(routes);
+		return NULL;
+	}
+	return routes;
+}
+
+static char *read_file(const char *name, size_t *len, struct err *err)
+{
+	FILE *file = fopen(name, "re");
+	char *text = NULL;
+
+	if (!file) {
+		err_set(err, ERR_INPUT, "%s", strerror(errno));
+		return NULL;
+	}
+	text = xcalloc(1, MAX_FILE);
+	*len = fread(text, 1, MAX_FILE, file);
+	if (ferror(file) || *len == MAX_FILE) {
+		err_set(err, ERR_INPUT, "cannot be read, or is too large");
+		free(text);
+		text = NULL;
+	}
+	fclose(file);
+	return text;
+}
+
+struct routes *routes_load(const char *file, struct err *err)
+{
+	struct routes *routes = NULL;
+	size_t len = 0;
+	char *text = read_file(file, &len, err);
+
+	if (text)
+		routes = routes_parse((struct str){text, len}, err);
+	if (!routes)
+		err_wrap(err, "%s", file);
+	free(text);
+	return routes;
+}
+
+struct routes *routes_ref(struct routes *routes)
+{
+	atomic_fetch_add_explicit(&routes->refs, 1, memory_order_relaxed);
+	return routes;
+}
+
+void routes_unref(struct routes *routes)
+{
+	if (!routes || atomic_fetch_sub(&routes->refs, 1) > 1)
+		return;
+	for (unsigned i = 0; i < routes->n; i++) {
+		free(routes->list[i].pattern);
+		free(routes->list[i].services);
+	}
+	for (unsigned i = 0; i < routes->n_upstreams; i++) {
+		free(routes->upstreams[i].name);
+		free(routes->upstreams[i].endpoints);
+	}
+	for (unsigned i = 0; i < routes->n_endpoints; i++) {
+		free(routes->endpoints[i]->admin_url);
+		free(routes->endpoints[i]);
+	}
+	free(routes->list);
+	free(routes->upstreams);
+	free(routes->endpoints);
+	free(routes);
+}

@@ -1,0 +1,99 @@
+/*
+ * routes.h - the routing table: which request goes where, and who may send it.
+ *
+ * Loaded from one JSON file into an immutable snapshot that all threads share.
+ * Requests in flight hold a reference, so a newer snapshot can take over at any
+ * time.  The only things that change inside are the endpoints' health marks,
+ * which are atomics.
+ */
+#ifndef GATEWAY_ROUTES_H
+#define GATEWAY_ROUTES_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "err.h"
+#include "http_parse.h"
+#include "origin.h"
+#include "str.h"
+
+#define ROUTES_MAX_ENDPOINTS 32 /* of one upstream */
+#define ROUTE_MAX_SEGMENTS   16
+
+enum listener_kind { LISTENER_PUBLIC, LISTENER_INTERNAL, LISTENER_KINDS };
+
+enum endpoint_health { HEALTH_UNKNOWN, HEALTH_READY, HEALTH_UNREADY };
+
+/* One instance of a service. */
+struct endpoint {
+	struct origin origin;
+	char *admin_url;               /* of its /readyz; NULL: not probed */
+	unsigned id;                   /* place in routes->endpoints */
+	_Atomic int health;            /* enum endpoint_health, by the probe */
+	_Atomic int64_t down_until_ms; /* refused a connection; monotonic clock */
+};
+
+/* A service with its instances. */
+struct upstream {
+	char *name;
+	unsigned id;                 /* place in routes->upstreams */
+	struct endpoint **endpoints; /* owned by the snapshot */
+	unsigned n_endpoints;
+};
+
+struct route {
+	enum listener_kind listener;
+	char *pattern;    /* "/api/orders/:id" */
+	unsigned methods; /* bit 1 << enum http_method_id */
+	/* who may call */
+	bool anyone, user, admin, demo_anyone;
+	char *services; /* comma-separated names, or NULL */
+	/* Sign-in must work with a stale token at hand, so it is not looked at. */
+	bool ignore_token;
+	bool stream; /* Server-Sent Events: no total time, idle time only */
+	uint64_t max_body;
+	int timeout_ms;
+	struct upstream *upstream;
+	/* made from the pattern */
+	struct str segments[ROUTE_MAX_SEGMENTS];
+	unsigned n_segments;
+};
+
+struct routes {
+	_Atomic unsigned refs;
+	struct route *list; /* the more literal pattern first */
+	unsigned n;
+	struct upstream *upstreams;
+	unsigned n_upstreams;
+	struct endpoint **endpoints; /* of all upstreams */
+	unsigned n_endpoints;
+};
+
+/* Reads and checks the file; ${NAME} and ${NAME:-default} are replaced from the
+ * environment. NULL: `err` names the route and the member. One reference is the
+ * caller's. */
+struct routes *routes_load(const char *file, struct err *err);
+struct routes *routes_parse(struct str json, struct err *err);
+struct routes *routes_ref(struct routes *routes);
+void routes_unref(struct routes *routes);
+
+/* ---- route_match.c, pure ---- */
+
+/* Splits the pattern; false: it is not one. */
+bool route_compile(struct route *route, struct err *err);
+/* Do the two answer a common path and method? */
+bool route_overlaps(const struct route *a, const struct route *b);
+/* Order of the table: literal segments before ":name". */
+int route_compare(const void *a, const void *b);
+
+/* The route of a normalised path. NULL: none, or not with this method; then
+ * `allowed` has the methods that the path does answer (0: unknown path). */
+const struct route *route_find(const struct routes *routes, enum listener_kind listener,
+			       enum http_method_id method, struct str path,
+			       unsigned *allowed);
+/* "GET, HEAD, OPTIONS" for an Allow header. */
+void route_allow_text(unsigned methods, char *dst, size_t size);
+
+#endif

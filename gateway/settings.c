@@ -1,0 +1,34 @@
+/* settings.c - the gateway's table of settings. */
+#include "settings.h"
+
+#include <unistd.h>
+
+#define S struct gateway_settings
+
+const struct config_entry gateway_config[] = {
+	CFG_LISTEN(S, listen, "LISTEN", "127.0.0.1:8080",
+		   "address of the public listener"),
+	CFG_LISTEN(S, internal_listen, "INTERNAL_LISTEN", "127.0.0.1:8090",
+		   "address of the listener for our own services; never expose it"),
+	CFG_STR(S, routes_file, "ROUTES_FILE", "gateway/routes.json",
+		"JSON file with upstreams and routes"),
+	CFG_INT(S, threads, "THREADS", "0", 0, 64, "threads; 0 is one a core"),
+	CFG_STR(S, cors_origins, "CORS_ORIGINS", "",
+		"comma-separated origins whose pages may call; none by default"),
+	CFG_INT(S, max_clients, "MAX_CLIENTS", "10000", 1, 1000000,
+		"client connections, all threads together; more are refused"),
+	CFG_INT(S, pool_conns, "POOL_CONNS", "128", 1, 10000,
+		"connections to one endpoint, for each thread"),
+	CFG_INT(S, pool_waiting, "POOL_WAITING", "512", 0, 100000,
+		"requests that wait for a connection to one upstream, for each thread"),
+	CFG_END,
+};
+
+unsigned settings_threads(const struct gateway_settings *settings)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (settings->threads > 0)
+		return (unsigned)settings->threads;
+	return cores > 0 ? (unsigned)cores : 1;
+}

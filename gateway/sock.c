@@ -1,0 +1,180 @@
+/* sock.c - a non-blocking connection with two buffers. */
+#include "sock.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static ssize_t read_some(struct sock *sock)
+{
+	ssize_t n = read(sock->fd, sock->scratch, SOCK_READ_BYTES);
+
+	if (n > 0)
+		evbuffer_add(sock->in, sock->scratch, (size_t)n);
+	return n;
+}
+
+static int write_some(struct sock *sock)
+{
+	return evbuffer_write(sock->out, sock->fd);
+}
+
+static bool try_again(void)
+{
+	return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+}
+
+void sock_nodelay(int fd)
+{
+	int one = 1;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+}
+
+/* ---- reading ---- */
+
+static void end_input(struct sock *sock, enum sock_end end)
+{
+	sock_read_on(sock, false);
+	sock->no_more_in = true;
+	sock->ops->ended(sock->arg, end);
+}
+
+static void on_read(evutil_socket_t fd, short what, void *arg)
+{
+	struct sock *sock = arg;
+	ssize_t n = read_some(sock);
+
+	(void)fd;
+	(void)what;
+	if (n > 0)
+		sock->ops->readable(sock->arg);
+	else if (n == 0)
+		end_input(sock, SOCK_EOF);
+	else if (!try_again())
+		end_input(sock, SOCK_FAILED);
+}
+
+void sock_read_on(struct sock *sock, bool on)
+{
+	if (sock->fd < 0 || sock->reading == on || (on && sock->no_more_in))
+		return;
+	sock->reading = on;
+	if (on)
+		event_add(&sock->read_event, NULL);
+	else
+		event_del(&sock->read_event);
+}
+
+/* ---- writing ---- */
+
+static void write_failed(struct sock *sock)
+{
+	sock->write_dead = true;
+	evbuffer_drain(sock->out, evbuffer_get_length(sock->out));
+}
+
+/* false: cannot send any more. */
+static bool push(struct sock *sock)
+{
+	while (evbuffer_get_length(sock->out) > 0) {
+		if (write_some(sock) >= 0)
+			continue;
+		if (!try_again()) {
+			write_failed(sock);
+			return false;
+		}
+		event_add(&sock->write_event, NULL);
+		break;
+	}
+	return true;
+}
+
+void sock_flush(struct sock *sock)
+{
+	if (sock->fd < 0 || sock->connecting)
+		return;
+	if (sock->write_dead) {
+		evbuffer_drain(sock->out, evbuffer_get_length(sock->out));
+		return;
+	}
+	/* The failure is told by the event, never from in here. */
+	if (!event_pending(&sock->write_event, EV_WRITE, NULL) && !push(sock))
+		event_active(&sock->write_event, EV_WRITE, 0);
+}
+
+static void on_connected(struct sock *sock)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	getsockopt(sock->fd, SOL_SOCKET, SO_ERROR, &error, &len);
+	sock->connecting = false;
+	if (error) {
+		end_input(sock, SOCK_FAILED);
+		return;
+	}
+	sock_nodelay(sock->fd);
+	sock_read_on(sock, true);
+	sock->ops->writable(sock->arg);
+}
+
+static void on_write(evutil_socket_t fd, short what, void *arg)
+{
+	struct sock *sock = arg;
+
+	(void)fd;
+	(void)what;
+	if (sock->connecting)
+		on_connected(sock);
+	else if (sock->write_dead || !push(sock))
+		sock->ops->ended(sock->arg, SOCK_WRITE_FAILED);
+	else if (sock_pending(sock) < SOCK_LOW)
+		sock->ops->writable(sock->arg);
+}
+
+/* ---- life ---- */
+
+void sock_init(struct sock *sock, struct event_base *base, int fd, char *scratch,
+	       const struct sock_ops *ops, void *arg)
+{
+	*sock = (struct sock){.fd = fd, .scratch = scratch, .ops = ops, .arg = arg};
+	sock->in = evbuffer_new();
+	sock->out = evbuffer_new();
+	if (!sock->in || !sock->out)
+		abort();
+	event_assign(&sock->read_event, base, fd, EV_READ | EV_PERSIST, on_read, sock);
+	event_assign(&sock->write_event, base, fd, EV_WRITE, on_write, sock);
+}
+
+bool sock_connect(struct sock *sock, struct event_base *base, const struct sockaddr *addr,
+		  int addr_len, char *scratch, const struct sock_ops *ops, void *arg)
+{
+	int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return false;
+	if (connect(fd, addr, (socklen_t)addr_len) != 0 && errno != EINPROGRESS) {
+		close(fd);
+		return false;
+	}
+	sock_init(sock, base, fd, scratch, ops, arg);
+	sock->connecting = true;
+	event_add(&sock->write_event, NULL);
+	return true;
+}
+
+void sock_close(struct sock *sock)
+{
+	if (sock->fd < 0)
+		return;
+	event_del(&sock->read_event);
+	event_del(&sock->write_event);
+	close(sock->fd);
+	sock->fd = -1;
+	evbuffer_free(sock->in);
+	evbuffer_free(sock->out);
+	sock->in = sock->out = NULL;
+}

@@ -1,0 +1,13 @@
+/* trace.h - X-Request-Id and W3C traceparent: kept when well formed, else made. */
+#ifndef GATEWAY_TRACE_H
+#define GATEWAY_TRACE_H
+
+#include "exchange.h"
+
+void trace_adopt(struct exchange *x);
+
+/* pure */
+bool trace_request_id_ok(struct str id);
+bool trace_parent_ok(struct str value);
+
+#endif

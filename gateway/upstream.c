@@ -1,0 +1,127 @@
+/*
+ * upstream.c - one connection to a service.
+ *
+ * While idle it stays readable: a service that closes it, or says something
+ * that nobody asked for, is noticed at once and never meets the next request.
+ */
+#include <stdlib.h>
+
+#include "client.h"
+#include "exchange.h"
+#include "pool.h"
+
+#define CONNECT_MS 1000
+#define IDLE_MS    20000 /* below the idle time of our services */
+
+static void upstream_free(void *arg)
+{
+	free(arg);
+}
+
+void upstream_close(struct upstream_conn *up)
+{
+	struct pool *pool = up->pool;
+	struct exchange *x = up->x;
+
+	if (up->gone)
+		return;
+	up->gone = true;
+	pool->n_conns--;
+	if (x) {
+		pool->n_busy--;
+		x->up = NULL;
+		up->x = NULL;
+	} else {
+		TAILQ_REMOVE(&pool->idle, up, link);
+	}
+	sock_close(&up->sock);
+	loop_defer(pool->worker->loop, upstream_free, up);
+	if (x)
+		pool_wake(pool->worker, x->route->upstream);
+}
+
+void upstream_release(struct upstream_conn *up)
+{
+	struct pool *pool = up->pool;
+	struct exchange *x = up->x;
+
+	up->x = NULL;
+	x->up = NULL;
+	up->reused = true;
+	up->deadline_ms = pool->worker->now_ms + IDLE_MS;
+	pool->n_busy--;
+	TAILQ_INSERT_HEAD(&pool->idle, up, link);
+	sock_read_on(&up->sock, true);
+	pool_wake(pool->worker, x->route->upstream);
+}
+
+void upstream_take_idle(struct upstream_conn *up, struct exchange *x)
+{
+	TAILQ_REMOVE(&up->pool->idle, up, link);
+	up->pool->n_busy++;
+	up->x = x;
+	up->got_bytes = false;
+	x->up = up;
+}
+
+/* ---- events ---- */
+
+static void on_readable(void *arg)
+{
+	struct upstream_conn *up = arg;
+
+	if (!up->x) {
+		upstream_close(up);
+		return;
+	}
+	up->got_bytes = true;
+	relay_answer(up->x);
+}
+
+static void on_writable(void *arg)
+{
+	struct upstream_conn *up = arg;
+
+	if (up->x && up->x->state == X_CONNECTING)
+		dispatch_connected(up->x);
+	else if (up->x)
+		relay_upstream_writable(up->x);
+}
+
+static void on_ended(void *arg, enum sock_end end)
+{
+	struct upstream_conn *up = arg;
+
+	if (!up->x)
+		upstream_close(up);
+	else if (up->x->state == X_CONNECTING)
+		dispatch_refused(up->x, false);
+	else
+		relay_upstream_ended(up->x, end);
+}
+
+static const struct sock_ops upstream_ops = {on_readable, on_writable, on_ended};
+
+bool upstream_open(struct pool *pool, struct exchange *x)
+{
+	const struct origin *origin = &pool->endpoint->origin;
+	struct upstream_conn *up;
+
+	if (!origin->addr_len)
+		return false;
+	up = xcalloc(1, sizeof(*up));
+	if (!sock_connect(&up->sock, loop_base(pool->worker->loop),
+			  (const struct sockaddr *)&origin->addr, origin->addr_len,
+			  pool->worker->scratch, &upstream_ops, up)) {
+		free(up);
+		return false;
+	}
+	up->pool = pool;
+	up->x = x;
+	pool->n_conns++;
+	pool->n_busy++;
+	x->up = up;
+	x->state = X_CONNECTING;
+	x->deadline_ms = pool->worker->now_ms + CONNECT_MS;
+	return true;
+}
