@@ -29,15 +29,19 @@ void http_conn_end(struct http_conn *conn)
 	http_conn_timer(conn, 0);
 }
 
-bool http_conn_idle(const struct http_conn *conn)
-{
-	return conn->state == HTTP_CONN_HEAD && !conn->begun &&
-	       evbuffer_get_length(bufferevent_get_input(conn->under)) == 0;
-}
-
-static size_t unread(struct http_conn *conn)
+static size_t unread(const struct http_conn *conn)
 {
 	return evbuffer_get_length(bufferevent_get_input(conn->under));
+}
+
+bool http_conn_at_end(const struct http_conn *conn)
+{
+	return conn->eof && unread(conn) == 0;
+}
+
+bool http_conn_idle(const struct http_conn *conn)
+{
+	return conn->state == HTTP_CONN_HEAD && !conn->begun && unread(conn) == 0;
 }
 
 /* Answered: on to the next request. It may wait in the buffer already, but must

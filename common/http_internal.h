@@ -134,6 +134,8 @@ void http_conn_end(struct http_conn *conn);
 void http_conn_timer(struct http_conn *conn, int seconds);
 /* Idle now: no byte of a request is there. */
 bool http_conn_idle(const struct http_conn *conn);
+/* The client sends no more, and nothing that it sent is left. */
+bool http_conn_at_end(const struct http_conn *conn);
 void http_conn_drop(struct http_conn *conn); /* frees it with the server */
 
 /* ---- http_guard.c ---- */

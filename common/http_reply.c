@@ -34,8 +34,8 @@ bool http_reply_to_head(const struct http_req *req)
 /* Old clients too: keeping their connections is not worth its rules. */
 bool http_reply_closes(const struct http_req *req)
 {
-	return req->msg->head.close || req->msg->head.minor == 0 || req->conn->eof ||
-	       req->conn->server->draining;
+	return req->msg->head.close || req->msg->head.minor == 0 ||
+	       http_conn_at_end(req->conn) || req->conn->server->draining;
 }
 
 void http_reply_head(struct http_req *req, int status, const struct http_fields *fields)

@@ -38,11 +38,13 @@ static struct addrinfo *resolve(const char *listen, struct err *err)
 	struct str host = {listen, colon ? (size_t)(colon - listen) : 0};
 	struct addrinfo *found;
 	char name[256];
+	uint64_t port;
 	int code;
 
 	if (host.len > 1 && host.at[0] == '[' && host.at[host.len - 1] == ']')
 		host = (struct str){host.at + 1, host.len - 2};
-	if (!colon || host.len == 0 || !str_copy(name, sizeof(name), host)) {
+	if (!colon || host.len == 0 || !str_copy(name, sizeof(name), host) ||
+	    !str_u64(str_from(colon + 1), &port) || port > UINT16_MAX) {
 		err_set(err, ERR_INPUT, "'%s' is not host:port", listen);
 		return NULL;
 	}
