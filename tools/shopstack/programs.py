@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 
 from . import mariadb, proc, tls
-from .layout import ROOT, write_private
+from .layout import ROOT
 from .ui import StackError, tail
 
 # What each program needs: a database, Kafka, a public listener.
@@ -60,16 +60,6 @@ class Plan:
         if not path.exists():
             raise StackError(f"{path} is missing; run: make build MODE={self.options['mode']}")
         return path
-
-
-def _signing_key(layout):
-    """The key with which user-svc signs tokens; made once, so tokens outlive a restart."""
-    path = layout.secret_file("signing-key.pem")
-    if not path.exists():
-        command = ["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        write_private(path, done.stdout)
-    return str(path)
 
 
 def _sanitizers(layout, name, mode):
@@ -133,7 +123,8 @@ def _own_env(plan, program, name, index):
     if program == "gateway":
         return _gateway_env(plan)
     if program == "user-svc":
-        return {"SIGNING_KEY_FILE": _signing_key(plan.layout)}
+        # Made by the program itself; kept, so tokens outlive a restart.
+        return {"SIGNING_KEY_FILE": str(plan.layout.secret_file("signing-key.json"))}
     if program == "notify-svc":
         smtp = plan.ports.by_name.get("mail-smtp", 2525)
         return {"SMTP_URL": f"smtp://127.0.0.1:{smtp}", "MAIL_FROM": "shop@example.com"}
@@ -176,7 +167,7 @@ def migrate(plan):
         if "db" not in NEEDS[program]:
             continue
         user = mariadb.accounts(mariadb.SCHEMAS[program])["migrate"]
-        env = environment(plan, program, program, 0)
+        env = environment(plan, program, plan.instances[program][0], 0)
         env["DB_MIGRATE_USER"] = user
         env["DB_MIGRATE_PASSWORD_FILE"] = str(plan.layout.secret_file(f"mysql-{user}"))
         log = plan.layout.log(f"{program}-migrate")

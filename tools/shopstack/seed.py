@@ -46,7 +46,7 @@ def _create_admin(plan):
     if not plan.instances.get("user-svc"):
         raise StackError("an admin can only be made together with user-svc")
     env = programs.environment(plan, "user-svc", plan.instances["user-svc"][0], 0)
-    command = [str(plan.binary("user-svc")), "--create-admin", ADMIN]
+    command = [str(plan.binary("user-svc")), "--create-admin", ADMIN, "Admin"]
     password = _password(plan.layout, ADMIN) + "\n"
     done = subprocess.run(
         command, env=env, cwd=ROOT, input=password, capture_output=True, text=True, check=False
