@@ -1,0 +1,28 @@
+/*
+ * notify-svc - tells users about their orders: owns notifications, reads
+ * `orders-events`, sends e-mail.
+ */
+#include "app.h"
+#include "migrate.h"
+
+int main(int argc, char **argv)
+{
+	static struct app app;
+	static const struct service_command commands[] = {
+		{"--migrate", "bring the database schema up to date", migrate}, {0}};
+	const struct config_part parts[] = {{settings_config, &app.cfg},
+					    {db_config, &app.cfg.db},
+					    {auth_config, &app.cfg.auth},
+					    {events_config, &app.cfg.events},
+					    {0}};
+	const struct service_spec spec = {.name = "notify-svc",
+					  .about = "sends mail about orders",
+					  .parts = parts,
+					  .commands = commands,
+					  .app = &app,
+					  .start = app_start,
+					  .drain = app_drain,
+					  .stop = app_stop};
+
+	return service_main(&spec, argc, argv);
+}

@@ -1,0 +1,290 @@
+/*
+ * notify_repo.c - SQL for notifications.
+ *
+ * Claiming is UPDATE, then SELECT by the lease: it works on MariaDB and MySQL,
+ * and two instances never get the same row.  `next_try_at` of a row that is being
+ * sent is the end of its lease, so the same condition finds what is due and what a
+ * dead instance left behind.
+ */
+#include "notify_repo.h"
+
+#include <stdlib.h>
+
+#define COLUMNS                                                                \
+	"id, user_id, order_id, event_id, type, subject, body, state, tries, " \
+	"last_error,"                                                          \
+	" created_at, sent_at"
+
+static struct notice row_notice(const struct db_rows *rows, size_t row)
+{
+	struct str subject = db_str(rows, row, 5), body = db_str(rows, row, 6);
+	struct notice notice = {
+		.id = db_int(rows, row, 0),
+		.user_id = db_int(rows, row, 1),
+		.order_id = db_is_null(rows, row, 2) ? 0 : db_int(rows, row, 2),
+		.subject = xstrndup(subject.at, subject.len),
+		.body = xstrndup(body.at, body.len),
+		.tries = db_int(rows, row, 8),
+		.created_at = db_time(rows, row, 10),
+		.sent_at = db_is_null(rows, row, 11) ? 0 : db_time(rows, row, 11),
+	};
+
+	str_copy(notice.event_id, sizeof(notice.event_id), db_str(rows, row, 3));
+	str_copy(notice.type, sizeof(notice.type), db_str(rows, row, 4));
+	notice_state_parse(db_str(rows, row, 7), &notice.state);
+	str_copy(notice.last_error, sizeof(notice.last_error), db_str(rows, row, 9));
+	return notice;
+}
+
+/* `op` is the first member of the operation, which is the job's argument. */
+static void on_job_done(const struct err *err, void *arg)
+{
+	struct repo_op *op = arg;
+
+	op->done(err, op->arg);
+}
+
+static void run(struct db_pool *db, db_job job, struct repo_op *op, db_done done,
+		void *arg)
+{
+	op->done = done;
+	op->arg = arg;
+	db_run(db, job, on_job_done, op);
+}
+
+/* ---- store ---- */
+
+/* true also when it is there already; then nothing is affected. */
+static bool insert(struct db_conn *conn, const struct notice *notice, struct err *err)
+{
+	return db_exec(
+		conn, err,
+		"INSERT INTO notifications (user_id, event_id, channel, type, order_id,"
+		" subject, body, state, next_try_at, created_at)"
+		" VALUES (?, ?, 'email', ?, ?, ?, ?, 'pending', NOW(3), NOW(3))"
+		" ON DUPLICATE KEY UPDATE id = id",
+		DB_I(notice->user_id), DB_Z(notice->event_id), DB_Z(notice->type),
+		notice->order_id ? DB_I(notice->order_id) : DB_NULL,
+		DB_Z(notice->subject), DB_Z(notice->body));
+}
+
+static enum db_verdict store_tx(struct db_conn *conn, void *arg, struct err *err)
+{
+	struct notice_store *store = arg;
+
+	store->stored = 0;
+	for (size_t i = 0; i < store->n; i++) {
+		if (!insert(conn, &store->notices[i], err))
+			return DB_FAIL;
+		store->stored += db_affected(conn) == 1;
+	}
+	return DB_COMMIT;
+}
+
+static bool store_job(struct db_conn *conn, void *arg, struct err *err)
+{
+	switch (db_tx(conn, store_tx, arg, err)) {
+	case DB_TX_COMMITTED:
+	case DB_TX_ROLLED_BACK: return true;
+	case DB_TX_FAILED: return false;
+	case DB_TX_UNKNOWN: break;
+	}
+	/* Storing again is harmless, so it counts as not done. */
+	return err_set(err, ERR_BUSY, "the notifications may not have been stored");
+}
+
+void notify_repo_store(struct db_pool *db, struct notice_store *store, db_done done,
+		       void *arg)
+{
+	run(db, store_job, &store->op, done, arg);
+}
+
+/* ---- add ---- */
+
+static bool add_job(struct db_conn *conn, void *arg, struct err *err)
+{
+	struct notice_add *add = arg;
+	struct db_rows *rows;
+	bool found;
+
+	if (!insert(conn, add->notice, err))
+		return false;
+	add->fresh = db_affected(conn) == 1;
+	if (!db_query(conn, &rows, err,
+		      "SELECT " COLUMNS " FROM notifications"
+		      " WHERE event_id = ? AND channel = 'email'",
+		      DB_Z(add->notice->event_id)))
+		return false;
+	found = db_rows_count(rows) == 1;
+	if (found)
+		add->stored = row_notice(rows, 0);
+	db_rows_free(rows);
+	return found || err_set(err, ERR_INTERNAL, "the notification has vanished");
+}
+
+void notify_repo_add(struct db_pool *db, struct notice_add *add, db_done done, void *arg)
+{
+	run(db, add_job, &add->op, done, arg);
+}
+
+/* ---- list ---- */
+
+void notice_list_fini(struct notice_list *list)
+{
+	for (size_t i = 0; i < list->n; i++)
+		notice_fini(&list->notices[i]);
+	free(list->notices);
+	list->notices = NULL;
+	list->n = 0;
+}
+
+/* One row more than asked for tells whether there is a next page. */
+static bool query_page(struct db_conn *conn, const struct notice_list *list,
+		       struct db_rows **rows, struct err *err)
+{
+	if (list->user_id)
+		return db_query(conn, rows, err,
+				"SELECT " COLUMNS " FROM notifications"
+				" WHERE user_id = ? AND id < ? ORDER BY id DESC LIMIT ?",
+				DB_I(list->user_id), DB_I(list->before_id),
+				DB_I(list->limit + 1));
+	return db_query(conn, rows, err,
+			"SELECT " COLUMNS " FROM notifications"
+			" WHERE id < ? ORDER BY id DESC LIMIT ?",
+			DB_I(list->before_id), DB_I(list->limit + 1));
+}
+
+static bool list_job(struct db_conn *conn, void *arg, struct err *err)
+{
+	struct notice_list *list = arg;
+	struct db_rows *rows;
+	size_t n;
+
+	if (!query_page(conn, list, &rows, err))
+		return false;
+	n = db_rows_count(rows);
+	list->more = n > (size_t)list->limit;
+	list->n = list->more ? (size_t)list->limit : n;
+	list->notices = xcalloc(list->n + 1, sizeof(*list->notices));
+	for (size_t i = 0; i < list->n; i++)
+		list->notices[i] = row_notice(rows, i);
+	db_rows_free(rows);
+	return true;
+}
+
+void notify_repo_list(struct db_pool *db, struct notice_list *list, db_done done,
+		      void *arg)
+{
+	run(db, list_job, &list->op, done, arg);
+}
+
+/* ---- claim ---- */
+
+static bool read_claimed(struct db_conn *conn, struct notice_claim *claim,
+			 struct err *err)
+{
+	struct db_rows *rows;
+
+	if (!db_query(conn, &rows, err,
+		      "SELECT " COLUMNS " FROM notifications WHERE lease_owner = ?"
+		      " ORDER BY id LIMIT 16",
+		      DB_Z(claim->lease)))
+		return false;
+	for (size_t i = 0; i < db_rows_count(rows); i++)
+		claim->notices[claim->n++] = row_notice(rows, i);
+	db_rows_free(rows);
+	return true;
+}
+
+/* One state at a time, so that the index gives the order and nothing is sorted. */
+static bool take(struct db_conn *conn, const struct notice_claim *claim,
+		 const char *state, size_t max, size_t *taken, struct err *err)
+{
+	if (!db_exec(conn, err,
+		     "UPDATE notifications SET state = 'sending', tries = tries + 1,"
+		     " lease_owner = ?, next_try_at = NOW(3) + INTERVAL ? SECOND"
+		     " WHERE state = ? AND next_try_at <= NOW(3)"
+		     " ORDER BY next_try_at LIMIT ?",
+		     DB_Z(claim->lease), DB_I(claim->lease_s), DB_Z(state), DB_I(max)))
+		return false;
+	*taken = (size_t)db_affected(conn);
+	return true;
+}
+
+static bool claim_job(struct db_conn *conn, void *arg, struct err *err)
+{
+	struct notice_claim *claim = arg;
+	size_t taken, abandoned = 0;
+
+	claim->n = 0;
+	id_new(claim->lease);
+	if (!take(conn, claim, "pending", claim->max, &taken, err))
+		return false;
+	if (taken < claim->max &&
+	    !take(conn, claim, "sending", claim->max - taken, &abandoned, err))
+		return false;
+	return taken + abandoned == 0 || read_claimed(conn, claim, err);
+}
+
+void notify_repo_claim(struct db_pool *db, struct notice_claim *claim, db_done done,
+		       void *arg)
+{
+	run(db, claim_job, &claim->op, done, arg);
+}
+
+/* ---- settle ---- */
+
+static bool settle_job(struct db_conn *conn, void *arg, struct err *err)
+{
+	struct notice_outcome *outcome = arg;
+	const char *state = notice_state_name(outcome->state);
+	struct db_arg error = outcome->error[0] ? DB_Z(outcome->error) : DB_NULL;
+	struct db_arg args[] = {
+		DB_Z(state), DB_Z(state),       DB_I(outcome->pause_ms * 1000),
+		error,       DB_I(outcome->id), DB_Z(outcome->lease)};
+
+	if (!db_exec_v(conn,
+		       "UPDATE notifications SET state = ?,"
+		       " sent_at = IF(? = 'sent', NOW(3), NULL),"
+		       " next_try_at = NOW(3) + INTERVAL ? MICROSECOND,"
+		       " last_error = ?, lease_owner = NULL"
+		       " WHERE id = ? AND lease_owner = ?",
+		       args, ARRAY_LEN(args), err))
+		return false;
+	outcome->lost = db_affected(conn) == 0;
+	return true;
+}
+
+void notify_repo_settle(struct db_pool *db, struct notice_outcome *outcome, db_done done,
+			void *arg)
+{
+	run(db, settle_job, &outcome->op, done, arg);
+}
+
+/* ---- backlog ---- */
+
+static bool backlog_job(struct db_conn *conn, void *arg, struct err *err)
+{
+	struct notice_backlog *backlog = arg;
+	struct db_rows *rows;
+
+	if (!db_query0(
+		    conn, &rows, err,
+		    "SELECT (SELECT COUNT(*) FROM notifications"
+		    "  WHERE state IN ('pending', 'sending')),"
+		    " (SELECT COUNT(*) FROM notifications WHERE state = 'failed'),"
+		    " (SELECT COALESCE(TIMESTAMPDIFF(SECOND, MIN(created_at), NOW(3)), 0)"
+		    "  FROM notifications WHERE state IN ('pending', 'sending'))"))
+		return false;
+	backlog->pending = db_int(rows, 0, 0);
+	backlog->failed = db_int(rows, 0, 1);
+	backlog->oldest_ms = db_int(rows, 0, 2) * 1000;
+	db_rows_free(rows);
+	return true;
+}
+
+void notify_repo_backlog(struct db_pool *db, struct notice_backlog *backlog, db_done done,
+			 void *arg)
+{
+	run(db, backlog_job, &backlog->op, done, arg);
+}

@@ -1,0 +1,306 @@
+/*
+ * sender.c - claim -> find the address -> send -> settle, for a few mails at once.
+ */
+#include "sender.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "failpoint.h"
+#include "id.h"
+#include "log.h"
+#include "notify_repo.h"
+#include "timeutil.h"
+
+#define SLOTS   (2 * SMTP_THREADS) /* under way: one sent, one waiting, a thread */
+#define LEASE_S 60
+/* Not begun by then: another instance may take it soon, so leave it. Finding the
+ * address and sending take at most 13 s more, and twice that in the queue. */
+#define BEGIN_MS   (LEASE_S * 1000 / 2)
+#define POLL_MS    1000
+#define BACKLOG_MS 10000
+
+struct job {
+	struct job *next; /* in sender->idle */
+	struct sender *sender;
+	struct notice notice;
+	int64_t claimed_ms;
+	struct address_query address;
+	struct smtp_mail mail;
+	char *text; /* of the mail; owned */
+	struct notice_outcome outcome;
+};
+
+struct sender {
+	struct loop *loop;
+	struct sender_config cfg;
+	struct job jobs[SLOTS];
+	struct job *idle;
+	size_t n_idle;
+	struct pace pace;
+	struct notice_claim claim;
+	bool claiming;
+	bool again; /* woken while claiming */
+	int64_t claim_ms;
+	struct notice_backlog backlog;
+	bool counting;
+	int64_t backlog_ms;
+	struct loop_timer *poll;
+	bool draining;   /* claim nothing more */
+	loop_fn drained; /* to be told when nothing is under way; then NULL */
+	void *drained_arg;
+	struct metric *m_sent, *m_retried, *m_failed, *m_pending, *m_failed_now,
+		*m_oldest;
+	struct metric *m_seconds;
+};
+
+static void claim(struct sender *sender);
+static void on_claimed(const struct err *err, void *arg);
+static void on_address(void *arg);
+static void on_sent(void *arg);
+static void on_settled(const struct err *err, void *arg);
+
+/* ---- claim ---- */
+
+static void claim(struct sender *sender)
+{
+	size_t want = sender->n_idle;
+
+	sender->again = sender->claiming;
+	if (sender->claiming || sender->draining || want == 0)
+		return;
+	want = pace_take(&sender->pace, want, time_mono_ms());
+	if (want == 0)
+		return; /* the next poll is soon enough */
+	sender->claiming = true;
+	sender->claim_ms = time_mono_ms();
+	sender->claim.max = want;
+	sender->claim.lease_s = LEASE_S;
+	notify_repo_claim(sender->cfg.db, &sender->claim, on_claimed, sender);
+}
+
+static void begin(struct sender *sender, struct notice *notice)
+{
+	struct job *job = sender->idle;
+
+	sender->idle = job->next;
+	sender->n_idle--;
+	job->notice = *notice;
+	job->claimed_ms = sender->claim_ms;
+	job->outcome = (struct notice_outcome){.id = notice->id};
+	memcpy(job->outcome.lease, sender->claim.lease, sizeof(job->outcome.lease));
+	job->address.user_id = notice->user_id;
+	addresses_find(sender->cfg.addresses, &job->address, on_address, job);
+}
+
+static void check_drained(struct sender *sender)
+{
+	if (!sender->drained || sender->claiming || sender->counting ||
+	    sender->n_idle < SLOTS)
+		return;
+	loop_defer(sender->loop, sender->drained, sender->drained_arg);
+	sender->drained = NULL;
+}
+
+static void on_claimed(const struct err *err, void *arg)
+{
+	struct sender *sender = arg;
+	size_t n = err ? 0 : sender->claim.n;
+
+	sender->claiming = false;
+	pace_return(&sender->pace, sender->claim.max - n);
+	if (err)
+		log_warn("nothing claimed", LOG_STR("why", err->text));
+	for (size_t i = 0; i < n; i++)
+		begin(sender, &sender->claim.notices[i]);
+	if (sender->again || (n > 0 && n == sender->claim.max))
+		claim(sender);
+	check_drained(sender);
+}
+
+/* ---- settle ---- */
+
+/* `why` is for the row and the log; "" for a mail that was sent. */
+static void settle(struct job *job, enum notice_state state, const char *why)
+{
+	struct sender *sender = job->sender;
+	struct notice_outcome *outcome = &job->outcome;
+	uint32_t random;
+
+	if (state == NOTICE_PENDING && job->notice.tries >= sender->cfg.max_tries)
+		state = NOTICE_FAILED;
+	id_random(&random, sizeof(random));
+	outcome->state = state;
+	outcome->pause_ms = notice_pause_ms(job->notice.tries, random);
+	snprintf(outcome->error, sizeof(outcome->error), "%.*s", NOTICE_ERROR_MAX, why);
+	if (!str_utf8_ok(str_from(outcome->error)))
+		snprintf(outcome->error, sizeof(outcome->error), "unreadable answer");
+	metric_add(state == NOTICE_SENT     ? sender->m_sent
+		   : state == NOTICE_FAILED ? sender->m_failed
+					    : sender->m_retried,
+		   1);
+	if (state != NOTICE_SENT)
+		log_warn(state == NOTICE_FAILED ? "mail given up" : "mail put off",
+			 LOG_INT("notification", job->notice.id),
+			 LOG_INT("tries", job->notice.tries), LOG_STR("why", why));
+	notify_repo_settle(sender->cfg.db, outcome, on_settled, job);
+}
+
+static void on_settled(const struct err *err, void *arg)
+{
+	struct job *job = arg;
+	struct sender *sender = job->sender;
+
+	if (err || job->outcome.lost)
+		log_warn("outcome of a mail not recorded",
+			 LOG_INT("notification", job->notice.id),
+			 LOG_STR("outcome", notice_state_name(job->outcome.state)),
+			 LOG_STR("why", err ? err->text : "the lease was lost"));
+	notice_fini(&job->notice);
+	free(job->text);
+	job->text = NULL;
+	job->next = sender->idle;
+	sender->idle = job;
+	sender->n_idle++;
+	claim(sender);
+	check_drained(sender);
+}
+
+/* ---- send ---- */
+
+static void on_address(void *arg)
+{
+	struct job *job = arg;
+	struct sender *sender = job->sender;
+	const struct address_query *address = &job->address;
+
+	if (address->end != ADDRESS_FOUND) {
+		settle(job, address->end == ADDRESS_NONE ? NOTICE_FAILED : NOTICE_PENDING,
+		       address->why);
+		return;
+	}
+	if (time_mono_ms() - job->claimed_ms > BEGIN_MS) {
+		settle(job, NOTICE_PENDING, "it waited too long for its turn");
+		return;
+	}
+	job->text = mail_text(&job->notice, sender->cfg.from, address->email,
+			      address->name, time_now_ms(), &job->mail.len);
+	job->mail.to = address->email;
+	job->mail.text = job->text;
+	smtp_send(sender->cfg.smtp, &job->mail, on_sent, job);
+}
+
+static void on_sent(void *arg)
+{
+	struct job *job = arg;
+
+	switch (job->mail.end) {
+	case SMTP_SENT:
+		/* From here to the recorded outcome a crash means a second mail. */
+		if (FAILPOINT("notify_sent"))
+			settle(job, NOTICE_PENDING, "failpoint");
+		else
+			settle(job, NOTICE_SENT, "");
+		metric_observe_us(job->sender->m_seconds,
+				  (uint64_t)(time_mono_ms() - job->claimed_ms) * 1000);
+		break;
+	case SMTP_LATER: settle(job, NOTICE_PENDING, job->mail.why); break;
+	case SMTP_NEVER: settle(job, NOTICE_FAILED, job->mail.why); break;
+	}
+}
+
+/* ---- now and then ---- */
+
+static void on_counted(const struct err *err, void *arg)
+{
+	struct sender *sender = arg;
+
+	sender->counting = false;
+	if (!err) {
+		metric_set(sender->m_pending, sender->backlog.pending);
+		metric_set(sender->m_failed_now, sender->backlog.failed);
+		metric_set(sender->m_oldest, sender->backlog.oldest_ms);
+	}
+	check_drained(sender);
+}
+
+static void on_poll(void *arg)
+{
+	struct sender *sender = arg;
+	int64_t now = time_mono_ms();
+
+	loop_timer_start(sender->poll, POLL_MS);
+	claim(sender);
+	if (sender->counting || now < sender->backlog_ms)
+		return;
+	sender->backlog_ms = now + BACKLOG_MS;
+	sender->counting = true;
+	notify_repo_backlog(sender->cfg.db, &sender->backlog, on_counted, sender);
+}
+
+void sender_wake(struct sender *sender)
+{
+	claim(sender);
+}
+
+void sender_drain(struct sender *sender, loop_fn drained, void *arg)
+{
+	loop_timer_stop(sender->poll);
+	sender->draining = true;
+	sender->drained = drained;
+	sender->drained_arg = arg;
+	check_drained(sender);
+}
+
+static void add_metrics(struct sender *sender, struct metrics *metrics)
+{
+	static const char name[] = "shop_mails_total", help[] = "ends of tries to send";
+
+	sender->m_sent = metrics_counter(metrics, name, help, "result=\"sent\"");
+	sender->m_retried = metrics_counter(metrics, name, help, "result=\"put_off\"");
+	sender->m_failed = metrics_counter(metrics, name, help, "result=\"failed\"");
+	sender->m_seconds = metrics_histogram(metrics, "shop_mail_seconds",
+					      "from claiming to the server's OK", NULL);
+	sender->m_pending =
+		metrics_gauge(metrics, "shop_notifications_pending",
+			      "notifications to be sent, all instances", NULL);
+	sender->m_failed_now =
+		metrics_gauge(metrics, "shop_notifications_failed",
+			      "notifications given up, all instances", NULL);
+	sender->m_oldest = metrics_gauge(metrics, "shop_notifications_oldest_seconds",
+					 "age of the oldest one to be sent", NULL);
+	metric_scale(sender->m_oldest, 1000);
+}
+
+struct sender *sender_new(struct loop *loop, const struct sender_config *cfg,
+			  struct metrics *metrics)
+{
+	struct sender *sender = xcalloc(1, sizeof(*sender));
+
+	_Static_assert(SLOTS <= REPO_MAX_CLAIM, "a claim has room for all slots");
+	sender->loop = loop;
+	sender->cfg = *cfg;
+	pace_init(&sender->pace, cfg->rate, time_mono_ms());
+	for (size_t i = 0; i < SLOTS; i++) {
+		sender->jobs[i].sender = sender;
+		sender->jobs[i].next = sender->idle;
+		sender->idle = &sender->jobs[i];
+	}
+	sender->n_idle = SLOTS;
+	add_metrics(sender, metrics);
+	sender->poll = loop_timer_new(loop, on_poll, sender);
+	loop_timer_start(sender->poll, 0);
+	return sender;
+}
+
+void sender_free(struct sender *sender)
+{
+	if (!sender)
+		return;
+	loop_timer_free(sender->poll);
+	for (size_t i = 0; i < SLOTS; i++) {
+		notice_fini(&sender->jobs[i].notice);
+		free(sender->jobs[i].text);
+	}
+	free(sender);
+}

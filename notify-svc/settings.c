@@ -1,0 +1,32 @@
+/* settings.c - the table of notify-svc's own settings. */
+#include "settings.h"
+
+#define SET struct settings
+
+const struct config_entry settings_config[] = {
+	CFG_LISTEN(SET, listen, "LISTEN", "127.0.0.1:8084",
+		   "address of the service's HTTP listener"),
+	CFG_STR(SET, internal_url, "INTERNAL_URL", "http://127.0.0.1:8090",
+		"base URL of the gateway's internal listener"),
+	CFG_STR(SET, orders_topic, "ORDERS_TOPIC", "orders-events",
+		"Kafka topic of the order events"),
+	CFG_STR(SET, smtp.url, "SMTP_URL", "smtp://127.0.0.1:2525",
+		"mail server: smtp://host:port, or smtps:// for TLS from the start"),
+	CFG_ENUM(SET, smtp.tls, "SMTP_TLS", "try", smtp_tls_choices,
+		 "STARTTLS with smtp://: never, when offered, or required"),
+	CFG_STR(SET, smtp.username, "SMTP_USERNAME", "",
+		"login at the mail server, or empty"),
+	CFG_SECRET(SET, smtp.password, "SMTP_PASSWORD", "", "its password"),
+	CFG_STR(SET, smtp.from, "MAIL_FROM", "shop@example.com", "sender of all mails"),
+	CFG_INT(SET, mail_rate, "MAIL_RATE", "50", 1, 100000,
+		"mails a second that this instance sends at most"),
+	CFG_INT(SET, mail_max_tries, "MAIL_MAX_TRIES", "15", 1, 1000,
+		"tries, with growing pauses, before a mail counts as failed"),
+	CFG_STR(SET, migrations_dir, "MIGRATIONS_DIR", "notify-svc/migrations",
+		"folder with the numbered files of --migrate"),
+	CFG_STR(SET, migrate_user, "DB_MIGRATE_USER", "",
+		"database user of --migrate, which needs DDL rights; empty: DB_USER"),
+	CFG_SECRET(SET, migrate_password, "DB_MIGRATE_PASSWORD", "",
+		   "password of DB_MIGRATE_USER"),
+	CFG_END,
+};

@@ -1,0 +1,24 @@
+/* settings.h - what notify-svc can be told by its environment. */
+#ifndef NOTIFY_SVC_SETTINGS_H
+#define NOTIFY_SVC_SETTINGS_H
+
+#include "auth.h"
+#include "config.h"
+#include "db.h"
+#include "events.h"
+#include "smtp.h"
+
+struct settings {
+	char *listen, *internal_url;
+	char *orders_topic;
+	struct smtp_settings smtp;
+	int64_t mail_rate, mail_max_tries;
+	char *migrations_dir, *migrate_user, *migrate_password;
+	struct db_settings db;
+	struct auth_settings auth;
+	struct events_settings events;
+};
+
+extern const struct config_entry settings_config[];
+
+#endif
