@@ -55,7 +55,7 @@ bool app_start(void *arg, struct service *service, struct err *err)
 				   auth_service_header(app->auth, "product-svc"),
 				   app->cfg.janitor_interval_ms, metrics);
 	app->confirm = confirm_new(app->loop, app->db, &app->cfg.events,
-				   app->cfg.orders_topic, metrics, err);
+				   app->cfg.orders_topic, app->cfg.group, metrics, err);
 	if (!app->confirm)
 		return false;
 	/* Last, so that no request arrives before it can be answered. */

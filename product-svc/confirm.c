@@ -124,13 +124,13 @@ static void make_counters(struct confirm *confirm, struct metrics *metrics)
 
 struct confirm *confirm_new(struct loop *loop, struct db_pool *db,
 			    const struct events_settings *events, const char *topic,
-			    struct metrics *metrics, struct err *err)
+			    const char *group, struct metrics *metrics, struct err *err)
 {
 	struct confirm *confirm = xcalloc(1, sizeof(*confirm));
 	struct events_consumer_config cfg = {
 		.topic = topic,
 		.start = EVENTS_GROUP,
-		.group = "product-svc",
+		.group = group,
 		.max_batch = BATCH_MAX,
 		.on_batch = on_batch,
 		.arg = confirm,

@@ -10,10 +10,10 @@
 
 struct confirm;
 
-/* Reads `topic` as a member of the group "product-svc". */
+/* Reads `topic` as a member of `group`; both valid as long as this. */
 struct confirm *confirm_new(struct loop *loop, struct db_pool *db,
 			    const struct events_settings *events, const char *topic,
-			    struct metrics *metrics, struct err *err);
+			    const char *group, struct metrics *metrics, struct err *err);
 /* Takes no further batch; the one under way ends with the database pool. */
 void confirm_stop(struct confirm *confirm);
 /* After the database pool is gone. */

@@ -31,6 +31,12 @@ static bool insert_pending(struct db_conn *conn, const struct reservation *res,
 	" FROM products FORCE INDEX (PRIMARY) WHERE deleted_at IS NULL AND id IN ("
 #define LOCK_TAIL ") ORDER BY id FOR UPDATE"
 
+/* What cannot be an id is in no row; the column could not even hold its bytes. */
+static struct db_arg id_arg(const char *product_id)
+{
+	return product_id_ok(str_from(product_id)) ? DB_Z(product_id) : DB_NULL;
+}
+
 static bool query_locked(struct db_conn *conn, const struct reservation *res,
 			 struct db_rows **rows, struct err *err)
 {
@@ -40,7 +46,7 @@ static bool query_locked(struct db_conn *conn, const struct reservation *res,
 
 	args[0] = DB_Z(res->id);
 	for (unsigned i = 0; i < res->n_lines; i++)
-		args[1 + i] = DB_Z(res->lines[i].product_id);
+		args[1 + i] = id_arg(res->lines[i].product_id);
 	/* Most orders have one line, which a prepared statement serves. */
 	if (res->n_lines == 1)
 		return db_query_v(conn, LOCK_HEAD "?" LOCK_TAIL, args, 2, rows, err);

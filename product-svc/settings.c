@@ -8,6 +8,8 @@ const struct config_entry settings_config[] = {
 		"base URL of the gateway's internal listener"),
 	CFG_STR(struct settings, orders_topic, "ORDERS_TOPIC", "orders-events",
 		"Kafka topic of the order events"),
+	CFG_STR(struct settings, group, "CONSUMER_GROUP", "product-svc",
+		"Kafka consumer group that shares the order events"),
 	CFG_INT(struct settings, janitor_interval_ms, "JANITOR_INTERVAL_MS", "2000", 50,
 		3600000, "ms between looks for reservations past their expiry"),
 	CFG_STR(struct settings, migrations_dir, "MIGRATIONS_DIR",

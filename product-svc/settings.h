@@ -8,7 +8,7 @@
 #include "events.h"
 
 struct settings {
-	char *listen, *internal_url, *orders_topic;
+	char *listen, *internal_url, *orders_topic, *group;
 	int64_t janitor_interval_ms;
 	char *migrations_dir, *migrate_user, *migrate_password;
 	struct db_settings db;

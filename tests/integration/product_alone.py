@@ -1,12 +1,14 @@
 """product-svc by itself: a schema and a topic of its own, and in this process the only
 thing it asks others for: order-svc's commit-or-fence."""
 
+import contextlib
 import getpass
 import json
 import os
 import pathlib
 import re
 import secrets
+import signal
 import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -81,9 +83,7 @@ class Products:
 
     def call(self, method, path, body=None, headers=None, admin=True, **more):
         headers = {**(self.admin if admin else {}), **(headers or {})}
-        return self.session.request(
-            method, self.url + path, json=body, headers=headers, timeout=20, **more
-        )
+        return self.session.request(method, self.url + path, json=body, headers=headers, timeout=20, **more)
 
     def get(self, path, headers=None, **params):
         return self.call("GET", path, headers=headers, admin=False, params=params)
@@ -134,9 +134,7 @@ class ProductAlone:
         subprocess.run([self.binary, "--migrate"], env=self.env, cwd=ROOT, check=True)
 
     def _admin(self):
-        return pymysql.connect(
-            unix_socket=self.mysql["socket"], user=getpass.getuser(), autocommit=True
-        )
+        return pymysql.connect(unix_socket=self.mysql["socket"], user=getpass.getuser(), autocommit=True)
 
     def _environment(self):
         passed = {k: v for k, v in os.environ.items() if k in ("PATH", "ASAN_OPTIONS")}
@@ -146,7 +144,7 @@ class ProductAlone:
             "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap, "ORDERS_TOPIC": self.name,
             "INTERNAL_URL": self.orders.url, "AUTH_MODE": "demo", "SERVICE_SECRET": self.secret,
             "MIGRATIONS_DIR": str(ROOT / "product-svc" / "migrations"), "DRAIN_WAIT_MS": "50",
-            "JANITOR_INTERVAL_MS": "100",
+            "JANITOR_INTERVAL_MS": "100", "CONSUMER_GROUP": self.name,
         }  # fmt: skip
 
     def start(self, **settings):
@@ -159,6 +157,14 @@ class ProductAlone:
             cursor.execute(f"USE {self.name}")
             cursor.execute(text, args)
             return cursor.fetchall()
+
+    def cut_connections(self):
+        """Kills the service's sessions, wherever they are in a transaction."""
+        with self._admin() as db, db.cursor() as cursor:
+            cursor.execute("SELECT id FROM information_schema.processlist WHERE user = %s", (self.name,))
+            for (session,) in cursor.fetchall():
+                with contextlib.suppress(pymysql.MySQLError):
+                    cursor.execute(f"KILL {session}")
 
     def state(self, reservation_id):
         rows = self.sql("SELECT state FROM reservations WHERE id = %s", reservation_id)
@@ -183,8 +189,8 @@ class ProductAlone:
 
     def close(self):
         try:
-            for process in self.started:
-                process.stop()
+            codes = [process.stop() for process in self.started]
+            assert set(codes) <= {0, -signal.SIGKILL}, codes
         finally:
             self.orders.close()
             with self._admin() as db, db.cursor() as cursor:

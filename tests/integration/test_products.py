@@ -102,9 +102,7 @@ def test_only_one_of_many_replacements_wins(svc):
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
         answers = list(
             pool.map(
-                lambda n: svc.call(
-                    "PUT", "/api/products/RACE", {**BODY, "name": f"n{n}"}, {"If-Match": etag}
-                ).status_code,
+                lambda n: svc.call("PUT", "/api/products/RACE", {**BODY, "name": f"n{n}"}, {"If-Match": etag}).status_code,
                 range(16),
             )
         )

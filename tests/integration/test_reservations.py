@@ -2,9 +2,11 @@
 
 import concurrent.futures
 import secrets
+import threading
 import time
 
 import pytest
+import requests
 from product_alone import ProductAlone, event, until
 
 HASH = "ab" * 32
@@ -53,9 +55,7 @@ def test_reserve_and_repeat(svc, product):
     assert first.status_code == 200, first.text
     body = first.json()
     assert body["reservation_id"] == one and body["state"] == "pending"
-    assert body["lines"] == [
-        {"product_id": product, "name": f"Name of {product}", "quantity": 3, "unit_price": 19.99}
-    ]
+    assert body["lines"] == [{"product_id": product, "name": f"Name of {product}", "quantity": 3, "unit_price": 19.99}]
     assert body["total"] == 59.97 and body["expires_at"].endswith("Z")
     assert svc.stock_of(product) == 7
     assert svc.reserve([(product, 3)], one).json() == body
@@ -109,6 +109,8 @@ def test_bad_requests(svc, product):
     problem(svc.reserve([(product, 0)]), 400, "bad_request")
     problem(svc.reserve([(product, 1), (product, 1)]), 400, "bad_request")
     problem(svc.reserve([]), 400, "bad_request")
+    for odd in ("ä", "a b", "' OR 1=1 -- "):
+        problem(svc.reserve([(odd, 1)]), 404, "product_not_found")
     problem(svc.call("PUT", f"/internal/reservations/{new_id()}", {"lines": []}), 400, "bad_request")
 
 
@@ -254,9 +256,7 @@ def test_janitor_confirms_what_was_ordered(svc, alone, product):
     until(lambda: alone.state(one) == "confirmed", 10)
     assert svc.stock_of(product) == 5
     alone.publish(event("order.created", 41, one))
-    until(
-        lambda: alone.sql("SELECT order_id FROM reservations WHERE id = %s", one) == ((41,),), 20
-    )
+    until(lambda: alone.sql("SELECT order_id FROM reservations WHERE id = %s", one) == ((41,),), 20)
     alone.publish(event("order.cancelled", 41, one))
     until(lambda: svc.stock_of(product) == 10, 20)
 
@@ -277,6 +277,58 @@ def test_two_janitors(svc, alone, product):
     ids = [svc.reserve([(product, 1)], ttl_s=1).json()["reservation_id"] for _ in range(10)]
     until(lambda: all(alone.state(one) == "released" for one in ids), 20)
     assert svc.stock_of(product) == 10
+
+
+def test_lost_connections(svc, alone, product):
+    """Whatever a cut connection left open, the same id asked again tells it."""
+    svc.add(product, 990, new_id())
+    done = threading.Event()
+
+    def cutter():
+        while not done.wait(0.03):
+            alone.cut_connections()
+
+    def persist(call, *args):
+        for _ in range(200):
+            answer = call(*args)
+            if answer.status_code not in (500, 503, 504):
+                return answer
+            time.sleep(0.02)
+        raise AssertionError(answer.text)
+
+    def one(n):
+        reservation_id = new_id()
+        assert persist(svc.reserve, [(product, 2)], reservation_id).status_code == 200
+        if n % 2:
+            assert persist(svc.release, reservation_id).json()["state"] == "released"
+
+    cutting = threading.Thread(target=cutter)
+    cutting.start()
+    try:
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            list(pool.map(one, range(300)))
+    finally:
+        done.set()
+        cutting.join()
+    until(lambda: svc.get(f"/api/products/{product}").status_code == 200, 10)
+    assert svc.stock_of(product) == 1000 - 2 * 150
+
+
+def test_killed_before_the_answer(stack, tmp_path):
+    if stack["mode"] == "release":
+        pytest.skip("failpoints are compiled out")
+    own = ProductAlone(stack, tmp_path)
+    try:
+        first = own.start(FAILPOINTS="product_reserved:1:kill")
+        first.create("A", stock=5)
+        one = new_id()
+        with pytest.raises(requests.ConnectionError):
+            first.reserve([("A", 2)], one)
+        again = own.start().reserve([("A", 2)], one)
+        assert again.status_code == 200 and again.json()["state"] == "pending"
+        own.balance()
+    finally:
+        own.close()
 
 
 def test_killed_between_fence_and_give_back(stack, tmp_path):
