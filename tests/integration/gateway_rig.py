@@ -1,0 +1,317 @@
+"""A gateway of its own with scripted raw upstreams, for tests that need full control of the bytes.
+
+    with Upstream(handler) as up, Gateway({"/x": up}) as gw: ...
+
+A handler gets one accepted connection (class Conn) and may send and read what it likes.
+"""
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SECRET = "0123456789abcdef-test-secret"
+
+
+def gateway_binary():
+    if "GATEWAY_BIN" in os.environ:
+        return os.environ["GATEWAY_BIN"]
+    for mode in ("asan", "debug", "release"):
+        path = ROOT / "build" / mode / "bin" / "gateway"
+        if path.exists():
+            return str(path)
+    raise RuntimeError("no gateway binary: run make build, or set GATEWAY_BIN")
+
+
+class Conn:
+    """One raw connection with a read buffer."""
+
+    def __init__(self, sock):
+        self.sock = sock
+        self.buf = b""
+        sock.settimeout(10)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def send(self, data):
+        self.sock.sendall(data.encode("latin-1") if isinstance(data, str) else data)
+
+    def fill(self):
+        data = self.sock.recv(65536)
+        self.buf += data
+        return bool(data)
+
+    def until(self, mark):
+        """Bytes up to and including `mark`; EOFError when the peer closes before."""
+        while mark not in self.buf:
+            if not self.fill():
+                raise EOFError(self.buf)
+        end = self.buf.index(mark) + len(mark)
+        out, self.buf = self.buf[:end], self.buf[end:]
+        return out
+
+    def exactly(self, n):
+        while len(self.buf) < n:
+            if not self.fill():
+                raise EOFError(self.buf)
+        out, self.buf = self.buf[:n], self.buf[n:]
+        return out
+
+    def head(self):
+        """(first line, [(lower-case name, value)])"""
+        lines = self.until(b"\r\n\r\n").decode("latin-1").split("\r\n")
+        fields = [line.split(": ", 1) for line in lines[1:] if line]
+        return lines[0], [(name.lower(), value) for name, value in fields]
+
+    def chunked(self):
+        body = b""
+        while True:
+            size = int(self.until(b"\r\n"), 16)
+            body += self.exactly(size)
+            self.until(b"\r\n")
+            if size == 0:
+                return body
+
+    def body(self, fields, head_only=False):
+        fields = dict(fields)
+        if head_only:
+            return b""
+        if "transfer-encoding" in fields:
+            return self.chunked()
+        return self.exactly(int(fields.get("content-length", 0)))
+
+    def request(self):
+        """(method, target, fields, body) as an upstream sees it."""
+        line, fields = self.head()
+        method, target, _ = line.split(" ")
+        return method, target, fields, self.body(fields)
+
+    def response(self, head_only=False):
+        """(status, fields, body) as a client sees it."""
+        while True:
+            line, fields = self.head()
+            status = int(line.split(" ")[1])
+            if status >= 200:
+                break
+        if status in (204, 304):
+            head_only = True
+        return status, fields, self.body(fields, head_only)
+
+    def rest(self):
+        while self.fill():
+            pass
+        return self.buf
+
+    def closed(self):
+        """Waits until the peer closes; what it sent meanwhile is dropped."""
+        try:
+            self.rest()
+        except ConnectionResetError:
+            pass
+        return True
+
+    def reset(self):
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+        self.close()
+
+    def close(self):
+        self.sock.close()
+
+
+def reply(body=b"ok", status="200 OK", extra=""):
+    return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{extra}\r\n".encode() + body
+
+
+class Upstream:
+    """Accepts on a free port; each connection runs `handler(conn, self)` on a thread."""
+
+    def __init__(self, handler):
+        self.handler = handler
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self.port = self.listener.getsockname()[1]
+        self.conns = []
+        self.n_conns = 0
+        self.errors = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def _accept(self):
+        while True:
+            try:
+                sock, _ = self.listener.accept()
+            except OSError:
+                return
+            self.n_conns += 1
+            self.conns.append(sock)
+            threading.Thread(target=self._run, args=(Conn(sock),), daemon=True).start()
+
+    def _run(self, conn):
+        try:
+            self.handler(conn, self)
+        except (EOFError, OSError):
+            pass
+        except Exception as error:  # shown by the test that owns us
+            self.errors.append(error)
+        finally:
+            conn.close()
+
+    def stop_accepting(self):
+        # close() alone would leave the accept() of the other thread running
+        try:
+            self.listener.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self.listener.close()
+
+    def close(self):
+        self.stop_accepting()
+        for sock in self.conns:
+            sock.close()
+        assert not self.errors, self.errors
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def always(response):
+    """A handler that answers every request on a kept connection the same way."""
+
+    def handler(conn, up):
+        while True:
+            conn.request()
+            conn.send(response)
+
+    return handler
+
+
+class Gateway:
+    """`routes`: path -> Upstream, list of Upstreams, or (upstreams, dict of further members)."""
+
+    def __init__(self, routes, threads=1, **env):
+        self.dir = tempfile.TemporaryDirectory(prefix="gateway-rig-")
+        self.http, self.internal, self.admin = self._ports(3)
+        path = pathlib.Path(self.dir.name) / "routes.json"
+        path.write_text(json.dumps(self._table(routes)))
+        self.log = open(pathlib.Path(self.dir.name) / "log", "w+b")
+        self.proc = subprocess.Popen(
+            [gateway_binary()],
+            stderr=self.log,
+            env={
+                "PATH": os.environ["PATH"],
+                "LISTEN": f"127.0.0.1:{self.http}",
+                "INTERNAL_LISTEN": f"127.0.0.1:{self.internal}",
+                "ADMIN_LISTEN": f"127.0.0.1:{self.admin}",
+                "ROUTES_FILE": str(path),
+                "THREADS": str(threads),
+                "SERVICE_SECRET": SECRET,
+                "DRAIN_WAIT_MS": "0",
+                "DRAIN_MAX_MS": "5000",
+                # freed memory that a sanitizer keeps back would look like growth
+                "ASAN_OPTIONS": "quarantine_size_mb=1:thread_local_quarantine_size_kb=64",
+                **env,
+            },
+        )
+        self._wait()
+
+    @staticmethod
+    def _ports(n):
+        socks = [socket.create_server(("127.0.0.1", 0)) for _ in range(n)]
+        ports = [s.getsockname()[1] for s in socks]
+        for s in socks:
+            s.close()
+        return ports
+
+    @staticmethod
+    def _table(routes):
+        table = {"upstreams": {}, "routes": []}
+        for i, (path, target) in enumerate(routes.items()):
+            more = {}
+            if isinstance(target, tuple):
+                target, more = target
+            target = target if isinstance(target, list) else [target]
+            more = dict(more)
+            admin = more.pop("admin", None)
+            name = f"up{i}"
+            table["upstreams"][name] = {"endpoints": ",".join(u.url for u in target)}
+            if admin:
+                table["upstreams"][name]["admin"] = ",".join(u.url for u in admin)
+            table["routes"].append(
+                {"path": path, "methods": ["GET", "POST", "PUT", "DELETE"], "who": ["anyone"],
+                 "upstream": name, **more}
+            )
+        return table
+
+    def _wait(self):
+        deadline = time.time() + 10
+        while time.time() < deadline:
+            assert self.proc.poll() is None, self.logs()
+            try:
+                socket.create_connection(("127.0.0.1", self.http), timeout=1).close()
+                return
+            except OSError:
+                time.sleep(0.02)
+        raise RuntimeError("the gateway does not listen:\n" + self.logs())
+
+    def logs(self):
+        self.log.flush()
+        return pathlib.Path(self.log.name).read_text()
+
+    def log_lines(self, msg="request"):
+        lines = [json.loads(line) for line in self.logs().splitlines() if line.startswith("{")]
+        return [line for line in lines if line["msg"] == msg]
+
+    def connect(self, internal=False):
+        return Conn(socket.create_connection(("127.0.0.1", self.internal if internal else self.http)))
+
+    def ask(self, text, internal=False):
+        """Sends one request on a connection of its own, returns (status, fields, body)."""
+        conn = self.connect(internal)
+        conn.send(text)
+        out = conn.response(head_only=text.startswith("HEAD"))
+        conn.close()
+        return out
+
+    def get(self, path, *lines, internal=False):
+        head = "".join(f"{line}\r\n" for line in lines)
+        return self.ask(f"GET {path} HTTP/1.1\r\nHost: shop\r\n{head}\r\n", internal)
+
+    def metric(self, name):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/metrics", timeout=5) as page:
+            text = page.read().decode()
+        return sum(
+            float(line.rsplit(" ", 1)[1]) for line in text.splitlines()
+            if line.startswith(name + " ") or line.startswith(name + "{")
+        )
+
+    def rss_kb(self):
+        for line in open(f"/proc/{self.proc.pid}/status"):
+            if line.startswith("VmRSS"):
+                return int(line.split()[1])
+        raise RuntimeError("no VmRSS")
+
+    def stop(self):
+        if self.proc.poll() is None:
+            self.proc.terminate()
+        status = self.proc.wait(timeout=20)
+        text = self.logs()
+        self.log.close()
+        self.dir.cleanup()
+        assert status == 0, (status, text[-4000:])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        if kind:
+            print(self.logs()[-4000:])
+        self.stop()

@@ -1,0 +1,513 @@
+"""The gateway's data path against scripted upstreams: every byte on both sides is ours."""
+import threading
+import time
+
+import pytest
+
+from gateway_rig import Gateway, Upstream, always, reply
+
+OK = reply(b"ok")
+
+
+@pytest.fixture
+def rig():
+    """rig(handler, **route) -> (gateway, upstream); both are stopped at the end."""
+    parts = []
+
+    def start(handler, env=None, **route):
+        up = Upstream(handler)
+        gw = Gateway({"/x": (up, route)}, **(env or {}))
+        parts.extend([gw, up])
+        return gw, up
+
+    yield start
+    failures = []
+    for part in parts:
+        try:
+            part.stop() if isinstance(part, Gateway) else part.close()
+        except AssertionError as error:
+            failures.append(error)
+    assert not failures
+
+
+def seen_by_upstream(rig, request):
+    """What the upstream received for this request."""
+    seen = []
+
+    def handler(conn, up):
+        while True:
+            line, fields = conn.head()
+            seen.append((line, fields, conn.body(fields)))
+            conn.send(OK)
+
+    gw, _ = rig(handler)
+    status, _, _ = gw.ask(request)
+    assert status == 200
+    return seen[0]
+
+
+# ---- heads ----
+
+
+def test_request_is_written_anew(rig):
+    line, fields, body = seen_by_upstream(
+        rig,
+        "POST /./a/..//%78?q=%20a+b HTTP/1.1\r\nhost: shop.example\r\nConnection: close, X-Secret\r\n"
+        "X-Secret: 1\r\nX-User-Id: 7\r\nX-FORWARDED-FOR: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\nX_Real: 1\r\n"
+        "Upgrade: h2c\r\nTE: trailers\r\nKeep-Alive: 5\r\nProxy: x\r\nAccept: a\r\nAccept: b\r\n"
+        "transfer-encoding:  chunked\r\n\r\n3;ext=1\r\nabc\r\n0\r\nTrailer-Field: x\r\n\r\n",
+    )
+    names = [name for name, _ in fields]
+    assert line == "POST /x?q=%20a+b HTTP/1.1"
+    assert body == b"abc"
+    assert [v for n, v in fields if n == "accept"] == ["a", "b"]
+    assert dict(fields)["host"] == "shop.example"
+    assert dict(fields)["x-forwarded-for"] == "127.0.0.1"
+    assert dict(fields)["x-forwarded-proto"] == "http"
+    assert names.count("transfer-encoding") == 1 and "content-length" not in names
+    for gone in ("x-secret", "x-user-id", "forwarded", "x_real", "upgrade", "te", "keep-alive", "proxy",
+                 "trailer-field", "connection"):
+        assert gone not in names, gone
+
+
+def test_ids_are_kept_when_well_formed(rig):
+    gw, _ = rig(always(OK))
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    _, fields, _ = gw.get("/x", "X-Request-Id: abc-1", f"traceparent: {parent}")
+    assert dict(fields)["x-request-id"] == "abc-1"
+    assert dict(fields)["traceparent"] == parent
+    _, fields, _ = gw.get("/x", "X-Request-Id: a b", "traceparent: 00-zz")
+    assert len(dict(fields)["x-request-id"]) == 32
+    assert dict(fields)["traceparent"] != "00-zz"
+    assert gw.log_lines()[-2]["request_id"] == "abc-1"
+
+
+def test_answer_fields(rig):
+    gw, _ = rig(always(reply(b"ok", extra="Set-Cookie: a=1\r\nSet-Cookie: b=2\r\nConnection: X-Hop\r\nX-Hop: 1\r\n"
+                             "Keep-Alive: timeout=5\r\nETag: \"1\"\r\n")))
+    _, fields, body = gw.get("/x")
+    assert [v for n, v in fields if n == "set-cookie"] == ["a=1", "b=2"]
+    assert dict(fields)["etag"] == '"1"' and body == b"ok"
+    assert not {"x-hop", "keep-alive", "connection"} & {n for n, _ in fields}
+
+
+def test_methods(rig):
+    gw, _ = rig(always(OK))
+    status, fields, body = gw.ask("OPTIONS /x HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert (status, body) == (204, b"") and "GET" in dict(fields)["allow"]
+    status, fields, _ = gw.ask("PATCH /x HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert status == 405 and "PUT" in dict(fields)["allow"]
+    assert gw.get("/y")[0] == 404
+    assert gw.get("/x/y")[0] == 404
+
+
+def test_head_has_no_body(rig):
+    def handler(conn, up):
+        while True:
+            conn.head()
+            conn.send("HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n")
+
+    gw, up = rig(handler)
+    conn = gw.connect()
+    for _ in range(3):
+        conn.send("HEAD /x HTTP/1.1\r\nHost: a\r\n\r\n")
+        status, fields, _ = conn.response(head_only=True)
+        assert status == 200 and dict(fields)["content-length"] == "500"
+    assert up.n_conns == 1
+
+
+def test_cors(rig):
+    gw, _ = rig(always(OK), env={"CORS_ORIGINS": "https://a.example, https://b.example"})
+    _, fields, _ = gw.get("/x", "Origin: https://b.example")
+    assert dict(fields)["access-control-allow-origin"] == "https://b.example"
+    _, fields, _ = gw.get("/x", "Origin: https://evil.example")
+    assert "access-control-allow-origin" not in dict(fields)
+    status, fields, _ = gw.ask("OPTIONS /x HTTP/1.1\r\nHost: a\r\nOrigin: https://a.example\r\n"
+                               "Access-Control-Request-Method: POST\r\n\r\n")
+    assert status == 204 and "POST" in dict(fields)["access-control-allow-methods"]
+
+
+# ---- bodies and their limits ----
+
+
+def test_expect_continue(rig):
+    gw, _ = rig(always(OK))
+    conn = gw.connect()
+    conn.send("POST /x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+    assert conn.head()[0] == "HTTP/1.1 100 Continue"
+    conn.send("abc")
+    assert conn.response()[0] == 200
+
+
+def test_body_limit(rig):
+    gw, up = rig(always(OK), max_body=1000)
+    conn = gw.connect()
+    conn.send("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\n\r\n")
+    assert conn.response()[0] == 413 and conn.closed()
+    assert up.n_conns == 0
+    conn = gw.connect()
+    conn.send("POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3e8\r\n" + "a" * 1000 + "\r\n")
+    time.sleep(0.1)
+    conn.send("1\r\na\r\n")
+    assert conn.response()[0] == 413 and conn.closed()
+    conn = gw.connect()
+    conn.send("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n" + "a" * 1000)
+    assert conn.response()[0] == 200
+
+
+def test_large_bodies_both_ways_in_bounded_memory(rig):
+    size = 200 << 20
+    block = b"x" * 65536
+
+    def handler(conn, up):
+        _, fields = conn.head()
+        left = size - len(conn.buf)
+        while left > 0:
+            left -= len(conn.sock.recv(1 << 20))
+            if left % 64 == 0:
+                time.sleep(0)  # slower than loopback at times
+        conn.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(size // len(block)):
+            conn.send(b"10000\r\n" + block + b"\r\n")
+        conn.send(b"0\r\n\r\n")
+
+    gw, _ = rig(handler, max_body=1 << 30)
+    before = gw.rss_kb()
+    conn = gw.connect()
+    conn.send(f"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n")
+
+    def feed():
+        for _ in range(size // len(block)):
+            conn.send(block)
+
+    threading.Thread(target=feed, daemon=True).start()
+    line, fields = conn.head()
+    assert "200" in line and dict(fields)["transfer-encoding"] == "chunked"
+    time.sleep(0.5)  # a reader that does not read: the gateway must not collect
+    grown = gw.rss_kb() - before
+    got = 0
+    while True:
+        n = int(conn.until(b"\r\n"), 16)
+        conn.exactly(n)
+        conn.until(b"\r\n")
+        got += n
+        if n == 0:
+            break
+    assert got == size
+    assert max(grown, gw.rss_kb() - before) < 20000
+
+
+def test_pipelining_in_order(rig):
+    def handler(conn, up):
+        while True:
+            _, target, _, _ = conn.request()
+            conn.send(reply(target.encode()))
+
+    gw, _ = rig(handler)
+    conn = gw.connect()
+    conn.send("".join(f"GET /x?{i} HTTP/1.1\r\nHost: a\r\n\r\n" if i % 3 else
+                      "GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n" for i in range(200)))
+    for i in range(200):
+        status, _, body = conn.response()
+        assert (status, body) == (200, f"/x?{i}".encode()) if i % 3 else status == 404
+
+
+def test_half_closed_client_gets_its_answer(rig):
+    def handler(conn, up):
+        conn.request()
+        time.sleep(0.2)
+        conn.send(OK)
+
+    gw, _ = rig(handler)
+    conn = gw.connect()
+    conn.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
+    conn.sock.shutdown(1)
+    assert conn.response()[0] == 200 and conn.closed()
+
+
+# ---- streams ----
+
+
+def test_server_sent_events_pass_at_once_and_cancel(rig):
+    gone = threading.Event()
+
+    def handler(conn, up):
+        conn.request()
+        conn.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for i in range(3):
+            conn.send(f"b\r\ndata: {i:03}\n\n\r\n")
+            time.sleep(0.1)
+        try:
+            conn.closed()
+        finally:
+            gone.set()
+
+    gw, _ = rig(handler, stream=True)
+    conn = gw.connect()
+    conn.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
+    conn.head()
+    start = time.time()
+    conn.until(b"data: 000\n\n")
+    assert time.time() - start < 0.09
+    conn.until(b"data: 002\n\n")
+    conn.close()
+    assert gone.wait(2), "the upstream was not cancelled"
+
+
+# ---- upstreams that misbehave ----
+
+BAD = {
+    "cl twice": "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+    "cl and te": "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+    "te gzip": "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nabc",
+    "negative cl": "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+    "huge cl": "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n",
+    "bare lf": "HTTP/1.1 200 OK\nContent-Length: 0\n\n",
+    "folded": "HTTP/1.1 200 OK\r\nA: b\r\n c\r\nContent-Length: 0\r\n\r\n",
+    "nul": "HTTP/1.1 200 OK\r\nA: b\0c\r\nContent-Length: 0\r\n\r\n",
+    "http/2": "HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n",
+    "status 99": "HTTP/1.1 99 Odd\r\nContent-Length: 0\r\n\r\n",
+    "status 20x": "HTTP/1.1 20x Odd\r\nContent-Length: 0\r\n\r\n",
+    "unasked 101": "HTTP/1.1 101 Switching Protocols\r\n\r\n",
+    "too many 1xx": "HTTP/1.1 100 Continue\r\n\r\n" * 1000,
+    "head of 1 MB": "HTTP/1.1 200 OK\r\n" + "A: " + "b" * (1 << 20),
+    "10000 fields": "HTTP/1.1 200 OK\r\n" + "A: b\r\n" * 10000 + "\r\n",
+    "nothing": "",
+    "half a head": "HTTP/1.1 200 OK\r\nConte",
+}
+
+
+@pytest.mark.parametrize("case", BAD, ids=[name.replace(" ", "-") for name in BAD])
+def test_malformed_answer_is_502(rig, case):
+    def handler(conn, up):
+        conn.request()
+        conn.send(BAD[case])
+
+    gw, _ = rig(handler)
+    status, fields, body = gw.get("/x")
+    assert status == 502
+    assert dict(fields)["content-type"] == "application/problem+json"
+    assert b'"code":"bad_upstream"' in body
+
+
+@pytest.mark.parametrize("answer", [
+    "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcXX",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\nabc",
+])
+def test_cut_answer_is_not_completed(rig, answer):
+    def handler(conn, up):
+        conn.request()
+        conn.send(answer)
+
+    gw, _ = rig(handler)
+    conn = gw.connect()
+    conn.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
+    got = b""
+    try:
+        got = conn.rest()
+    except ConnectionResetError:
+        pass
+    assert b"0\r\n\r\n" not in got
+    assert got.count(b"HTTP/1.1") <= 1
+
+
+def test_close_delimited_answer(rig):
+    def handler(conn, up):
+        conn.request()
+        conn.send("HTTP/1.1 200 OK\r\n\r\nto the end")
+
+    gw, _ = rig(handler)
+    conn = gw.connect()
+    for _ in range(2):
+        conn.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert conn.response()[2] == b"to the end"
+    conn.send("GET /x HTTP/1.0\r\nHost: a\r\n\r\n")
+    line, fields = conn.head()
+    assert "transfer-encoding" not in dict(fields)
+    assert conn.rest() == b"to the end"
+
+
+def test_bytes_behind_an_answer_reach_nobody(rig):
+    def handler(conn, up):
+        conn.request()
+        conn.send(OK + reply(b"poison"))
+        conn.closed()
+
+    gw, up = rig(handler)
+    for _ in range(3):
+        assert gw.get("/x")[2] == b"ok"
+    assert up.n_conns == 3
+
+
+def test_late_bytes_on_an_idle_connection_reach_nobody(rig):
+    def handler(conn, up):
+        conn.request()
+        conn.send(OK)
+        time.sleep(0.1)
+        conn.send(reply(b"poison"))
+        conn.closed()
+
+    gw, up = rig(handler)
+    assert gw.get("/x")[2] == b"ok"
+    time.sleep(0.3)
+    assert gw.get("/x")[2] == b"ok"
+    assert up.n_conns == 2
+
+
+def test_early_hints_are_dropped(rig):
+    gw, _ = rig(always(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + OK))
+    conn = gw.connect()
+    conn.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert "200" in conn.head()[0]
+
+
+def test_answer_before_the_request_is_read(rig):
+    def handler(conn, up):
+        conn.head()
+        conn.send(reply(b"no", "403 Forbidden", "Connection: close\r\n"))
+        time.sleep(0.1)
+        conn.reset()
+
+    gw, _ = rig(handler, max_body=1 << 30)
+    conn = gw.connect()
+    conn.send("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n" + "a" * 100000)
+    status, fields, body = conn.response()
+    assert (status, body) == (403, b"no")
+    assert dict(fields)["connection"] == "close"
+
+
+def test_slow_upstream_is_504(rig):
+    def handler(conn, up):
+        conn.request()
+        conn.closed()
+
+    gw, _ = rig(handler, timeout_ms=300)
+    start = time.time()
+    status, _, body = gw.get("/x")
+    assert status == 504 and b"upstream_timeout" in body
+    assert time.time() - start < 1.5
+
+
+def test_dead_upstream_is_503(rig):
+    gw, up = rig(always(OK))
+    up.stop_accepting()
+    status, fields, body = gw.get("/x")
+    assert status == 503 and dict(fields)["retry-after"] == "1"
+    assert b'"code":"unavailable"' in body
+
+
+def test_kept_connection_that_died_is_replaced(rig):
+    """Closed exactly when the second request arrives: harmless ones are sent again."""
+
+    def handler(conn, up):
+        conn.request()
+        conn.send(OK)
+        conn.head()  # the next request is seen and not answered
+
+    gw, up = rig(handler)
+    assert gw.get("/x")[0] == 200
+    assert gw.get("/x")[0] == 200
+    status, _, _ = gw.ask("PUT /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc")
+    assert status == 200 and up.n_conns == 3
+    status, _, _ = gw.ask("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc")
+    assert status == 502 and up.n_conns == 3
+    assert gw.metric("shop_gateway_retries_total") == 2
+
+
+def test_second_endpoint_takes_over():
+    with Upstream(always(reply(b"one"))) as one, Upstream(always(reply(b"two"))) as two:
+        with Gateway({"/x": [one, two]}) as gw:
+            assert {gw.get("/x")[2] for _ in range(40)} == {b"one", b"two"}
+            one.close()
+            assert {gw.get("/x")[2] for _ in range(40)} == {b"two"}
+
+
+def test_unready_endpoint_gets_nothing():
+    ready = {"a": True, "b": True}
+
+    def admin(name):
+        def handler(conn, up):
+            while True:
+                conn.request()
+                conn.send(reply(b"{}", "200 OK" if ready[name] else "503 Service Unavailable"))
+
+        return handler
+
+    with Upstream(always(reply(b"a"))) as a, Upstream(always(reply(b"b"))) as b, \
+            Upstream(admin("a")) as admin_a, Upstream(admin("b")) as admin_b:
+        with Gateway({"/x": ([a, b], {"admin": [admin_a, admin_b]})}) as gw:
+            time.sleep(0.3)
+            assert {gw.get("/x")[2] for _ in range(40)} == {b"a", b"b"}
+            ready["a"] = False
+            time.sleep(0.8)
+            assert {gw.get("/x")[2] for _ in range(40)} == {b"b"}
+            ready["b"] = False
+            time.sleep(0.8)
+            assert gw.get("/x")[0] == 200
+
+
+# ---- who may call ----
+
+
+def test_access():
+    with Upstream(always(OK)) as up:
+        with Gateway({
+            "/user": (up, {"who": ["user"]}),
+            "/demo": (up, {"who": ["admin", "demo_anyone"]}),
+            "/inside": (up, {"who": ["up0"], "listener": "internal"}),
+        }, AUTH_MODE="demo") as gw:
+            secret = "Authorization: Service up0:0123456789abcdef-test-secret"
+            assert gw.get("/user")[0] == 401
+            assert gw.get("/demo")[0] == 200
+            assert gw.get("/demo", "Authorization: Basic abc")[0] == 401
+            assert gw.get("/inside")[0] == 404
+            assert gw.get("/inside", internal=True)[0] == 401
+            assert gw.get("/inside", secret, internal=True)[0] == 200
+            assert gw.get("/inside", secret.replace("up0", "up1"), internal=True)[0] == 403
+            assert gw.get("/inside", secret + "x", internal=True)[0] == 401
+            assert gw.get("/demo", secret)[0] == 403
+            assert gw.get("/demo", internal=True)[0] == 404
+
+
+# ---- the end ----
+
+
+def test_drain_finishes_what_is_in_flight(rig):
+    def handler(conn, up):
+        conn.request()
+        time.sleep(0.6)
+        conn.send(OK)
+
+    gw, _ = rig(handler, env={"threads": 2})
+    idle = gw.connect()
+    conn = gw.connect()
+    conn.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
+    time.sleep(0.2)
+    gw.proc.terminate()
+    status, fields, _ = conn.response()
+    assert status == 200 and dict(fields)["connection"] == "close"
+    assert idle.closed()
+    start = time.time()
+    gw.proc.wait(timeout=5)
+    assert time.time() - start < 3
+
+
+def test_clients_that_vanish(rig):
+    def handler(conn, up):
+        while True:
+            conn.request()
+            conn.send(reply(b"x" * 300000))
+
+    gw, _ = rig(handler, env={"threads": 2})
+    for i in range(200):
+        conn = gw.connect()
+        conn.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n"[: 5 + i])
+        if i % 2:
+            conn.reset()
+        else:
+            conn.close()
+    time.sleep(0.5)
+    assert gw.get("/x")[0] == 200
+    assert gw.metric("shop_gateway_connections") < 10
