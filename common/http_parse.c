@@ -66,12 +66,9 @@ static int check_first_line(struct str line)
 /* No line break in sight: is it too long already? */
 static int check_unfinished(struct str in, size_t start, size_t first)
 {
-	if (start == first && start < in.len && in.at[start] != '\r' &&
-	    (in.at[start] < 'A' || in.at[start] > 'Z'))
-		return -400; /* TLS to a plain port, for example */
-	if (start == first && in.len - start > MAX_FIRST_LINE)
+	if (start == first && in.len - start > MAX_FIRST_LINE + 1)
 		return -414;
-	return in.len > HTTP_MAX_HEAD || in.len - start > HTTP_MAX_LINE + 2 ? -431 : 0;
+	return in.len > HTTP_MAX_HEAD || in.len - start > MAX_FIRST_LINE + 2 ? -431 : 0;
 }
 
 /* Checks the line [start, lf]; true: go on with the next one. */
@@ -87,9 +84,16 @@ static bool next_line(struct str in, size_t start, size_t lf, size_t first, int 
 		*result = check_first_line(line);
 	else
 		*result = line.len == 0 ? (int)lf + 1 : 0;
-	if (*result >= 0 && lf + 1 > HTTP_MAX_HEAD)
+	if (*result >= 0 && (lf + 1 > HTTP_MAX_HEAD || line.len > MAX_FIRST_LINE))
 		*result = -431;
 	return *result == 0;
+}
+
+/* Told at the first byte: TLS to a plain port, for example. */
+static bool may_start(struct str in, size_t first)
+{
+	return first == in.len || in.at[first] == '\r' ||
+	       (in.at[first] >= 'A' && in.at[first] <= 'Z');
 }
 
 int http_head_end(struct str in, size_t *scanned)
@@ -99,7 +103,7 @@ int http_head_end(struct str in, size_t *scanned)
 	size_t start = *scanned > first ? *scanned : first;
 	int result;
 
-	if (first > 2 * MAX_EMPTY_LINES)
+	if (first > 2 * MAX_EMPTY_LINES || !may_start(in, first))
 		return -400;
 	while (start < in.len) {
 		const char *lf = memchr(in.at + start, '\n', in.len - start);

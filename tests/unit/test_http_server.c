@@ -170,6 +170,9 @@ static int tear_down(void **state)
 	loop_post(f->loop, stop, f);
 	pthread_join(f->thread, NULL);
 	http_server_free(f->server);
+	/* One more turn: libevent keeps what has a deferred callback due. */
+	loop_post(f->loop, stop, f);
+	loop_run(f->loop);
 	loop_free(f->loop);
 	metrics_free(f->metrics);
 	free(f->big);
