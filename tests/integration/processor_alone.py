@@ -1,0 +1,270 @@
+"""The processor by itself: topics and a group of its own, and a model of what it must count."""
+
+import base64
+import contextlib
+import json
+import os
+import pathlib
+import random
+import secrets
+import signal
+import socket
+import subprocess
+import time
+from collections import defaultdict
+from datetime import UTC, datetime
+
+import requests
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+from shop_stack import until
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PARTITIONS = 4
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def rfc3339(seconds):
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def cents(amount):
+    return round(amount * 100)
+
+
+class Process:
+    """One processor."""
+
+    def __init__(self, alone, slot=0, wait=True, failpoints="", **settings):
+        admin = free_port()
+        self.slot, self.admin = slot, f"http://127.0.0.1:{admin}"
+        env = {
+            **alone.env, "ADMIN_LISTEN": f"127.0.0.1:{admin}", "PROCESSOR_SLOT": str(slot),
+            "FAILPOINTS": failpoints, **{name: str(value) for name, value in settings.items()},
+        }  # fmt: skip
+        self.log = alone.folder / f"processor-{slot}-{len(alone.started)}.log"
+        with open(self.log, "wb") as out:
+            self.child = subprocess.Popen([alone.binary], env=env, cwd=ROOT, stderr=out, stdout=out)
+        alone.started.append(self)
+        if wait:
+            until(self.ready, 20, "readiness")
+
+    def ready(self):
+        assert self.child.poll() is None, self.text()[-3000:]
+        with contextlib.suppress(requests.RequestException):
+            return requests.get(f"{self.admin}/readyz", timeout=2).status_code == 200
+        return False
+
+    def text(self):
+        return self.log.read_text(errors="replace")
+
+    def metric(self, name, labels=""):
+        """Summed over what matches."""
+        text = requests.get(f"{self.admin}/metrics", timeout=5).text
+        lines = [x for x in text.splitlines() if x.startswith((f"shop_processor_{name} ", f"shop_processor_{name}{{"))]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if labels in line)
+
+    def kill(self):
+        self.child.send_signal(signal.SIGKILL)
+        self.child.wait(10)
+
+    def stop(self):
+        if self.child.poll() is None:
+            self.child.terminate()
+            try:
+                self.child.wait(20)
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise
+        return self.child.returncode
+
+
+class Reader:
+    """Reads a topic committed, from the beginning, further with each call."""
+
+    def __init__(self, bootstrap, topic, partitions):
+        self.consumer = Consumer({
+            "bootstrap.servers": bootstrap, "group.id": topic, "enable.auto.commit": False,
+            "isolation.level": "read_committed", "fetch.wait.max.ms": 20,
+        })  # fmt: skip
+        self.places = [TopicPartition(topic, p, 0) for p in range(partitions)]
+        self.consumer.assign(self.places)
+        self.messages = []
+
+    def _behind(self):
+        places = self.consumer.position(self.places)
+        return any(max(place.offset, 0) < self.consumer.get_watermark_offsets(place, timeout=10)[1] for place in places)
+
+    def read(self):
+        """Everything up to now."""
+        while self._behind():
+            found = self.consumer.consume(1000, 0.05)
+            self.messages += [m for m in found if not m.error()]
+        return self.messages
+
+
+class Alone:
+    """Topics with random names on the shared broker, a producer, and the results."""
+
+    def __init__(self, stack, folder, partitions=PARTITIONS):
+        self.folder, self.started = folder, []
+        self.name = f"p{secrets.token_hex(4)}"
+        self.bootstrap = stack["kafka"]["bootstrap"]
+        build = pathlib.Path(os.environ.get("BUILD", "build"))
+        self.binary = str(ROOT / build / stack["mode"] / "bin" / "processor")
+        self.orders, self.results, self.dlq = (f"{self.name}-{t}" for t in ("orders", "results", "dlq"))
+        self.kafka = AdminClient({"bootstrap.servers": self.bootstrap})
+        self.make_topic(self.orders, partitions)
+        self.make_topic(self.results, partitions, {"cleanup.policy": "compact"})
+        self.make_topic(self.dlq, 1)
+        self.readers = {
+            self.results: Reader(self.bootstrap, self.results, partitions),
+            self.dlq: Reader(self.bootstrap, self.dlq, 1),
+        }
+        self.producer = Producer({"bootstrap.servers": self.bootstrap, "partitioner": "murmur2_random", "linger.ms": 1})
+        passed = {k: v for k, v in os.environ.items() if k in ("PATH", "ASAN_OPTIONS", "LSAN_OPTIONS")}
+        self.env = {
+            **passed, "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap, "PROCESSOR_GROUP": self.name,
+            "ORDERS_TOPIC": self.orders, "RESULTS_TOPIC": self.results, "DLQ_TOPIC": self.dlq,
+            "DRAIN_WAIT_MS": "10",
+        }  # fmt: skip
+
+    def make_topic(self, name, partitions, config=None):
+        for future in self.kafka.create_topics([NewTopic(name, partitions, 1, config=config or {})]).values():
+            future.result(20)
+
+    def close(self):
+        for process in self.started:
+            if process.child.poll() is None:
+                process.kill()
+        for reader in self.readers.values():
+            reader.consumer.close()
+        for future in self.kafka.delete_topics([self.orders, self.results, self.dlq]).values():
+            with contextlib.suppress(Exception):
+                future.result(20)
+
+    def start(self, slot=0, **more):
+        return Process(self, slot, **more)
+
+    def send(self, *events):
+        for event in events:
+            self.send_raw(str(event["user_id"]).encode(), json.dumps(event).encode())
+        self.producer.flush(20)
+
+    def send_raw(self, key, value, partition=None):
+        where = {} if partition is None else {"partition": partition}
+        self.producer.produce(self.orders, key=key, value=value, **where)
+        self.producer.poll(0)
+
+    # ---- results ----
+
+    def history(self):
+        """All committed records of the results in order: (partition, key, value)."""
+        return [
+            (m.partition(), m.key().decode(), json.loads(m.value()) if m.value() is not None else None)
+            for m in self.readers[self.results].read()
+        ]
+
+    def state(self):
+        """The last value of each key."""
+        return {key: value for _, key, value in self.history() if value is not None}
+
+    def user(self, user_id):
+        return self.state().get(f"u:{user_id}")
+
+    def dead(self):
+        letters = [json.loads(m.value()) for m in self.readers[self.dlq].read()]
+        for letter in letters:
+            if letter["value_b64"] is not None:
+                letter["value"] = base64.b64decode(letter["value_b64"])
+        return letters
+
+
+class Model:
+    """Makes events and knows what they add up to."""
+
+    def __init__(self, seed, users=40, start=None):
+        self.random, self.users = random.Random(seed), users
+        self.start = start or time.time() - 600
+        self.seq, self.order_id = defaultdict(int), 0
+        self.orders, self.spent = defaultdict(int), defaultdict(int)
+        self.windows = defaultdict(lambda: [0, 0, 0, 0])
+        self.open = []
+
+    def event(self):
+        if self.open and self.random.random() < 0.15:
+            return self._cancel(self.open.pop(self.random.randrange(len(self.open))))
+        return self._order()
+
+    def events(self, count):
+        return [self.event() for _ in range(count)]
+
+    def _finish(self, event, kind):
+        user, amount = event["user_id"], cents(event["price"])
+        self.seq[user] += 1
+        event["seq"], event["type"] = self.seq[user], kind
+        event["event_id"] = f"{event['order_id']:032x}"
+        start = int(self.time // 60 * 60)
+        sign, column = (1, 0) if kind == "order.created" else (-1, 2)
+        self.orders[user] += sign
+        self.spent[user] += sign * amount
+        self.windows[start][column] += 1
+        self.windows[start][column + 1] += amount
+        return event
+
+    def _now(self):
+        self.time = self.start + self.order_id * 0.05 + self.random.random() * 30
+        return rfc3339(self.time)
+
+    def _order(self):
+        self.order_id += 1
+        event = {
+            "order_id": self.order_id, "user_id": self.random.randint(1, self.users),
+            "price": self.random.randint(1, 500000) / 100, "quantity": self.random.randint(1, 9),
+            "timestamp": self._now(),
+        }  # fmt: skip
+        # Times are cut to milliseconds in the event.
+        self.time = int(self.time * 1000) / 1000
+        self.open.append(dict(event))
+        return self._finish(event, "order.created")
+
+    def _cancel(self, order):
+        event = {**order, "timestamp": self._now()}
+        return self._finish(event, "order.cancelled")
+
+    def problems(self, state):
+        """What in the results differs from what was sent."""
+        wrong = []
+        for user in range(1, self.users + 1):
+            got = state.get(f"u:{user}", {"orders": 0, "spent": 0})
+            if (got["orders"], cents(got["spent"])) != (self.orders[user], self.spent[user]):
+                wrong.append(f"user {user}: {got} is not {self.orders[user]} {self.spent[user]}")
+        sums = defaultdict(lambda: [0, 0, 0, 0])
+        for key, value in state.items():
+            if key.startswith("w:"):
+                row = sums[value["start"]]
+                row[0] += value["orders"]
+                row[1] += cents(value["revenue"])
+                row[2] += value["cancelled"]
+                row[3] += cents(value["refunded"])
+        for start in set(sums) | set(self.windows):
+            if sums[start] != self.windows[start]:
+                wrong.append(f"window {start}: {sums[start]} is not {self.windows[start]}")
+        return wrong
+
+
+def versions_go_back(history):
+    """Keys whose version did not strictly rise: a sign of results written twice."""
+    last, wrong = {}, []
+    for partition, key, value in history:
+        if value is None:
+            continue
+        if value["v"] <= last.get((partition, key), 0):
+            wrong.append((partition, key, last[partition, key], value["v"]))
+        last[partition, key] = value["v"]
+    return wrong

@@ -1,0 +1,414 @@
+"""The processor on a real broker: exact totals whatever happens to it."""
+
+import random
+import signal
+import time
+
+import pytest
+from processor_alone import Alone, Model, Process, rfc3339, versions_go_back
+from shop_stack import until
+
+MINUTE = 60
+
+
+@pytest.fixture
+def alone(stack, tmp_path):
+    one = Alone(stack, tmp_path)
+    yield one
+    one.close()
+
+
+def exact(alone, model, seconds=30):
+    """Waits until the results are what the model says."""
+    deadline = time.monotonic() + seconds
+    while True:
+        problems = model.problems(alone.state())
+        if not problems:
+            break
+        assert time.monotonic() < deadline, problems[:5]
+        time.sleep(0.05)
+    assert versions_go_back(alone.history()) == []
+
+
+def order(user_id, order_id, price=10.0, when=None, **more):
+    return {
+        "order_id": order_id, "user_id": user_id, "price": price, "quantity": 1,
+        "timestamp": rfc3339(when or time.time()), **more,
+    }  # fmt: skip
+
+
+def test_counts_orders_and_cancellations(alone):
+    processor = alone.start()
+    model = Model(1)
+    alone.send(*model.events(500))
+    exact(alone, model)
+    assert processor.metric("events_total") == 500
+    assert processor.metric("aborts_total") == 0
+    until(lambda: processor.metric("lag") == 0)
+    assert processor.stop() == 0
+
+
+def test_result_follows_within_a_second(alone):
+    alone.start()
+    alone.send(order(1, 1, seq=1))
+    until(lambda: alone.user(1))
+    began = time.monotonic()
+    alone.send(order(1, 2, seq=2))
+    until(lambda: alone.user(1)["orders"] == 2)
+    assert time.monotonic() - began < 1
+
+
+def test_restart_restores_the_state(alone):
+    model = Model(2)
+    processor = alone.start()
+    alone.send(*model.events(300))
+    exact(alone, model)
+    assert processor.stop() == 0
+    alone.send(*model.events(300))
+    processor = alone.start()
+    exact(alone, model)
+    assert processor.metric("restores_total") == 4
+    assert processor.metric("restored_records_total") > 0
+    processor.kill()
+    alone.send(*model.events(100))
+    alone.start()
+    exact(alone, model)
+
+
+def test_duplicates_count_once(alone):
+    model = Model(3)
+    processor = alone.start()
+    events = model.events(400)
+    alone.send(*events, *events[:200])
+    exact(alone, model)
+    until(lambda: processor.metric("duplicates_total") == 200)
+    processor.stop()
+    processor = alone.start()
+    alone.send(*events)
+    until(lambda: processor.metric("duplicates_total") == 400)
+    exact(alone, model)
+
+
+def test_reordered_events_count(alone):
+    model = Model(4, users=5)
+    alone.start()
+    events = model.events(300)
+    shuffle = random.Random(4)
+    # At most 40 places apart, so at most 40 numbers of any user.
+    events = [e for _, e in sorted((i + shuffle.random() * 40, e) for i, e in enumerate(events))]
+    alone.send(*events)
+    exact(alone, model)
+
+
+def test_five_fields_are_enough(alone):
+    alone.start()
+    events = [order(7, n) for n in range(1, 9)]
+    alone.send(*events, *events)
+    until(lambda: alone.user(7) and alone.user(7)["orders"] == 8)
+    alone.send(order(7, 9))
+    until(lambda: alone.user(7)["orders"] == 9)
+    assert alone.user(7)["recent"] == list(range(1, 10))
+
+
+POISON = [
+    (b"7", b"{", "bad_json"),
+    (b"7", b"[]", "bad_json"),
+    (b"7", b"\xff\xfe{}", "bad_utf8"),
+    (b"7", b"{}", "missing_field"),
+    (b"7", None, "no_value"),
+    (b"7", b"", "no_value"),
+    (b"7", b'{"order_id":"1","user_id":7}', "bad_field"),
+    (b"7", b'{"order_id":1,"user_id":7,"price":-1,"quantity":1}', "bad_amount"),
+    (b"7", b'{"order_id":1,"user_id":7,"price":1e300,"quantity":1}', "bad_amount"),
+    (b"7", b'{"order_id":1,"user_id":7,"price":1,"quantity":1,"timestamp":"1960-01-01T00:00:00Z"}', "bad_time"),
+    (b"8", b'{"order_id":1,"user_id":7,"price":1,"quantity":1,"timestamp":"2025-01-01T00:00:00Z"}', "key_mismatch"),
+    (None, b'{"order_id":1,"user_id":7,"price":1,"quantity":1,"timestamp":"2025-01-01T00:00:00Z"}', "key_mismatch"),
+    (b"7", b"[" * 100000, "bad_json"),
+    (b"7", b"x" * 900000, "bad_json"),
+]
+
+
+def test_poison_goes_to_the_dead_letters(alone):
+    processor = alone.start()
+    for key, value, _ in POISON:
+        alone.send_raw(key, value)
+    alone.send(order(7, 1, seq=1), order(8, 1, seq=1))
+    until(lambda: alone.user(7) and alone.user(8))
+    letters = until(lambda: len(alone.dead()) == len(POISON) and alone.dead())
+    assert sorted(x["reason"] for x in letters) == sorted(reason for _, _, reason in POISON)
+    for letter in letters:
+        assert letter["topic"] == alone.orders and letter["detail"] and letter["at"]
+        assert len(letter.get("value", b"")) <= 65536
+    assert {x.get("value") for x in letters} >= {b"{", b"\xff\xfe{}", b"x" * 65536}
+    assert processor.metric("dlq_total") == len(POISON)
+    # Dealt with once: a restart does not read them again.
+    processor.stop()
+    alone.start()
+    alone.send(order(7, 2, seq=2))
+    until(lambda: alone.user(7)["orders"] == 2)
+    assert len(alone.dead()) == len(POISON)
+
+
+def test_wrong_partition_goes_to_the_dead_letters(alone):
+    alone.start()
+    alone.send(order(7, 1, seq=1))
+    home = until(lambda: [p for p, key, _ in alone.history() if key == "u:7"])[0]
+    alone.send_raw(b"7", str(order(7, 2, seq=2)).replace("'", '"').encode(), partition=(home + 1) % 4)
+    alone.producer.flush()
+    letter = until(alone.dead)[0]
+    assert letter["reason"] == "wrong_partition" and letter["key"] == "7"
+    assert alone.user(7)["orders"] == 1
+
+
+def test_missing_numbers_are_reported(alone):
+    processor = alone.start()
+    alone.send(*[order(7, n, seq=n) for n in range(1, 90) if n not in (5, 8, 9)])
+    letter = until(alone.dead)[0]
+    until(lambda: alone.user(7)["orders"] == 86)
+    details = " ".join(x["detail"] for x in alone.dead())
+    assert letter["reason"] == "missing_events" and letter["value_b64"] is None
+    for number in ("5", "8", "9"):
+        assert f": {number}" in details
+    assert processor.metric("missing_events_total") == 3
+    alone.send(order(7, 5000000, seq=5000000))
+    until(lambda: "seq_jump" in [x["reason"] for x in alone.dead()])
+    alone.send(order(7, 90, seq=90))
+    until(lambda: alone.user(7)["orders"] == 87)
+
+
+def test_unknown_types_are_ignored(alone):
+    processor = alone.start()
+    alone.send(order(7, 1, seq=1), order(7, 1, seq=2, type="order.praised"), order(7, 2, seq=3))
+    until(lambda: alone.user(7) and alone.user(7)["orders"] == 2)
+    assert alone.user(7)["seq"] == 3 and alone.dead() == []
+    assert processor.metric("events_total", 'type="other"') == 1
+
+
+def window(alone, start):
+    found = [v for k, v in alone.state().items() if k.startswith(f"w:{start}:")]
+    return found[0] if found else None
+
+
+def test_windows_become_final_and_are_corrected(alone):
+    alone.start()
+    start = int(time.time()) // MINUTE * MINUTE - 10 * MINUTE
+    alone.send(order(7, 1, when=start + 1, seq=1))
+    assert not until(lambda: window(alone, start))["final"]
+    alone.send(order(7, 2, when=start + MINUTE + 10, seq=2))
+    until(lambda: window(alone, start)["final"])
+    before = window(alone, start)["v"]
+    alone.send(order(7, 3, when=start + 2, seq=3))
+    until(lambda: window(alone, start)["orders"] == 2)
+    assert window(alone, start)["final"] and window(alone, start)["v"] > before
+    # Without further input the clock ends the rest.
+    until(lambda: window(alone, start + MINUTE)["final"], 15)
+
+
+def test_old_windows_are_folded_and_late_orders_kept(alone):
+    processor = alone.start()
+    start = int(time.time()) // MINUTE * MINUTE - 26 * 3600
+    alone.send(order(7, 1, when=start, seq=1))
+    until(lambda: window(alone, start))
+    alone.send(order(7, 2, seq=2))
+    gone = f"w:{start}:"
+    until(lambda: any(k.startswith(gone) and v is None for _, k, v in alone.history()))
+    alone.send(order(7, 3, price=7.5, when=start, seq=3))
+    until(lambda: alone.user(7)["orders"] == 3)
+    totals = next(v for k, v in alone.state().items() if k.startswith("p:") and v["folded_orders"])
+    assert (totals["folded_orders"], totals["folded_revenue"]) == (1, 10.0)
+    assert (totals["late_orders"], totals["late_revenue"]) == (1, 7.5)
+    assert processor.metric("late_total") == 1
+
+
+def test_clock_far_ahead_is_harmless(alone):
+    alone.start()
+    alone.send(order(7, 1, when=time.time() + 86400, seq=1), order(7, 2, seq=2))
+    until(lambda: alone.user(7) and alone.user(7)["orders"] == 2)
+    windows = [v for k, v in alone.state().items() if k.startswith("w:")]
+    assert sum(w["orders"] for w in windows) == 2
+    assert all(w["start"] <= time.time() for w in windows)
+    totals = next(v for k, v in alone.state().items() if k.startswith("p:"))
+    assert totals["watermark"] <= time.time() * 1000
+
+
+def test_idle_processor_holds_no_transaction(alone):
+    processor = alone.start()
+    alone.send(order(7, 1, when=time.time() - 600, seq=1))
+    until(lambda: alone.user(7))
+    until(lambda: all(v["final"] for k, v in alone.state().items() if k.startswith("w:")), 15)
+    commits = processor.metric("commits_total")
+    time.sleep(1)
+    assert processor.metric("commits_total") == commits
+
+
+# ---- faults ----
+
+
+class Supervisor:
+    """Starts again what dies, lets go on what was stopped."""
+
+    def __init__(self, alone, slots, failpoints):
+        self.alone, self.failpoints = alone, failpoints
+        self.running = {slot: self._start(slot) for slot in range(slots)}
+        self.deaths = self.stops = 0
+        self.asleep = {}
+
+    def _start(self, slot):
+        return Process(self.alone, slot, wait=False, failpoints=self.failpoints)
+
+    def step(self):
+        for slot, process in self.running.items():
+            if process.child.poll() is not None:
+                self.deaths += 1
+                self.running[slot] = self._start(slot)
+            elif self._stopped(process) and slot not in self.asleep:
+                self.stops += 1
+                self.asleep[slot] = time.monotonic() + random.choice([0.3, 1, 12])
+            elif slot in self.asleep and time.monotonic() > self.asleep[slot]:
+                del self.asleep[slot]
+                process.child.send_signal(signal.SIGCONT)
+
+    @staticmethod
+    def _stopped(process):
+        with open(f"/proc/{process.child.pid}/stat", encoding="ascii") as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] == "T"
+
+    def end(self):
+        """Calm: no failpoints from here on."""
+        self.failpoints = ""
+        for slot, process in self.running.items():
+            if process.child.poll() is None:
+                process.kill()
+            self.running[slot] = self._start(slot)
+
+
+FAULTS = [
+    ("processor_produced:0.03:kill", 1),
+    ("processor_offsets_sent:0.03:kill", 1),
+    ("processor_committed:0.03:kill", 1),
+    ("processor_produced:0.1:error,processor_offsets_sent:0.1:error", 1),
+    ("processor_offsets_sent:0.02:kill,processor_produced:0.05:error,processor_restoring:0.0005:kill", 2),
+]
+
+
+@pytest.mark.parametrize(("failpoints", "slots"), FAULTS)
+def test_exact_under_faults(alone, failpoints, slots):
+    # Two users and no seq: a transaction holds more of a user's orders than the 16 that are
+    # remembered, so nothing would forgive one that is counted twice.
+    model = Model(failpoints, users=2)
+    supervisor = Supervisor(alone, slots, failpoints)
+    began = time.monotonic()
+    while time.monotonic() - began < 8:
+        events = model.events(80)
+        for event in events:
+            del event["seq"]
+        alone.send(*events)
+        supervisor.step()
+        time.sleep(0.03)
+    supervisor.end()
+    exact(alone, model, 60)
+    if "kill" in failpoints:
+        assert supervisor.deaths > 0
+
+
+def test_exact_when_put_to_sleep(alone):
+    """Zombies: stopped inside a transaction, for longer than the group waits."""
+    model = Model("sleep")
+    supervisor = Supervisor(alone, 2, "processor_produced:0.01:stop,processor_offsets_sent:0.01:stop")
+    began = time.monotonic()
+    while time.monotonic() - began < 20:
+        alone.send(*model.events(10))
+        supervisor.step()
+        time.sleep(0.03)
+    supervisor.end()
+    exact(alone, model, 60)
+    assert supervisor.stops > 0
+
+
+def test_slots_share_the_partitions(alone):
+    model = Model(5)
+    first = alone.start(0)
+    alone.send(*model.events(200))
+    exact(alone, model)
+    second = alone.start(1)
+    until(lambda: second.metric("partitions") == 2 and first.metric("partitions") == 2, 30)
+    alone.send(*model.events(200))
+    exact(alone, model)
+    assert first.stop() == 0
+    alone.send(*model.events(200))
+    # Its partitions are kept for it for as long as a restart may take.
+    exact(alone, model, 40)
+
+
+def test_second_process_with_the_same_slot_wins(alone):
+    model = Model(6)
+    first = alone.start(0)
+    alone.send(*model.events(100))
+    exact(alone, model)
+    alone.start(0)
+    alone.send(*model.events(100))
+    exact(alone, model)
+    until(lambda: first.child.poll() is not None)
+    assert first.child.returncode == 1
+    assert "PROCESSOR_SLOT=0" in first.text()
+
+
+def test_refuses_unequal_partition_counts(alone):
+    alone.make_topic(alone.results + "-x", 3)
+    try:
+        process = alone.start(wait=False, RESULTS_TOPIC=alone.results + "-x")
+        until(lambda: process.child.poll() is not None)
+        assert process.child.returncode == 1
+        assert "must be the same number" in process.text()
+    finally:
+        alone.kafka.delete_topics([alone.results + "-x"])
+
+
+def damage(alone, key, value):
+    """Puts a record where the user's state is."""
+    partition = next(p for p, k, _ in alone.history() if k == "u:7")
+    alone.producer.produce(alone.results, key=key, value=value, partition=partition)
+    alone.producer.flush()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("u:7", b"\x00garbage", "u:7"),
+        ("u:7", None, "was deleted"),
+        ("z:1", b"{}", "unknown kind of key"),
+        ("u:7", b'{"v":1,"user_id":7}', "orders is missing"),
+    ],
+)
+def test_refuses_damaged_state(alone, key, value, says):
+    processor = alone.start()
+    alone.send(order(7, 1, seq=1))
+    until(lambda: alone.user(7))
+    processor.stop()
+    damage(alone, key, value)
+    process = alone.start(wait=False)
+    until(lambda: process.child.poll() is not None)
+    assert process.child.returncode == 1
+    assert says in process.text()
+
+
+def test_refuses_to_start_from_lost_state(alone):
+    processor = alone.start()
+    alone.send(order(7, 1, seq=1))
+    until(lambda: alone.user(7))
+    processor.stop()
+    alone.make_topic(alone.results + "-new", 4)
+    try:
+        process = alone.start(wait=False, RESULTS_TOPIC=alone.results + "-new")
+        until(lambda: process.child.poll() is not None)
+        assert process.child.returncode == 1
+        assert "has no state although" in process.text()
+    finally:
+        alone.kafka.delete_topics([alone.results + "-new"])
+
+
+def test_waits_for_a_broker_and_says_so(alone):
+    process = alone.start(wait=False, KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+    until(lambda: "waiting for Kafka" in process.text())
+    assert not process.ready()
+    assert process.stop() == 0
