@@ -17,6 +17,10 @@
 /* A twin that waited longer answers "in progress" instead of having its turn. */
 #define MAX_TURN_WAIT_MS 10000
 
+/* A full queue must not keep stock from others until a reservation expires. */
+#define SETTLE_TRIES    3
+#define SETTLE_PAUSE_MS 250 /* doubled each time */
+
 struct placement {
 	struct http_req *req; /* also owns this struct */
 	struct app *app;
@@ -31,6 +35,8 @@ struct placement {
 	struct jw refusal_text;
 	struct order_record record;
 	struct order_settle settle;
+	struct loop_timer *settle_again;
+	unsigned settle_tries;
 	struct order settled; /* the order that settling found committed */
 	struct err failure;   /* the answer after undo() */
 	bool twin_won;        /* after undo(): answer what the twin stored */
@@ -47,6 +53,7 @@ static void place_reserved(enum reserve_end end, const struct err *err, void *ar
 static void place_refused(const struct err *err, void *arg);
 static void place_recorded(const struct err *err, void *arg);
 static void undo(struct placement *p, const struct err *why);
+static void undo_settle(void *arg);
 static void undo_settled(const struct err *err, void *arg);
 static void undo_released(const struct http_answer *answer, const struct err *err,
 			  void *arg);
@@ -56,6 +63,7 @@ static void place_done(void *arg)
 {
 	struct placement *p = arg;
 
+	loop_timer_free(p->settle_again);
 	order_fini(&p->wish.order);
 	order_fini(&p->settled);
 	order_lookup_fini(&p->lookup);
@@ -376,14 +384,39 @@ static void undo(struct placement *p, const struct err *why)
 			 LOG_STR("reservation_id", p->wish.order.reservation_id),
 			 LOG_STR("why", why->text));
 	}
-	if (stopped(p))
-		return;
 	http_action(p->req, "fencing the reservation");
 	metric_add(p->app->counters.undone, 1);
 	p->settle.order = &p->settled;
 	str_copy(p->settle.reservation_id, sizeof(p->settle.reservation_id),
 		 str_from(p->wish.order.reservation_id));
+	undo_settle(p);
+}
+
+static void undo_settle(void *arg)
+{
+	struct placement *p = arg;
+
+	if (stopped(p))
+		return;
+	p->settle_tries++;
 	order_repo_settle(p->app->repo, &p->settle, undo_settled, p);
+}
+
+/* Without a fence nothing may be released: product-svc's janitor will ask again
+ * when the reservation expires. */
+static void not_settled(struct placement *p, const struct err *err)
+{
+	if (err->code == ERR_BUSY && p->settle_tries < SETTLE_TRIES &&
+	    !p->app->stopping) {
+		if (!p->settle_again)
+			p->settle_again = loop_timer_new(p->app->loop, undo_settle, p);
+		loop_timer_start(p->settle_again,
+				 SETTLE_PAUSE_MS << (p->settle_tries - 1));
+		return;
+	}
+	log_warn("cannot fence", LOG_STR("request_id", p->trace.request_id),
+		 LOG_STR("why", err->text));
+	reply_err(p, p->twin_won ? err : &p->failure);
 }
 
 /* It is committed after all: the answer is that of the first attempt. */
@@ -403,11 +436,7 @@ static void undo_settled(const struct err *err, void *arg)
 	struct placement *p = arg;
 
 	if (err) {
-		/* Without a fence nothing may be released: product-svc's janitor will ask
-		 * again when the reservation expires. */
-		log_warn("cannot fence", LOG_STR("request_id", p->trace.request_id),
-			 LOG_STR("why", err->text));
-		reply_err(p, p->twin_won ? err : &p->failure);
+		not_settled(p, err);
 		return;
 	}
 	if (p->settle.committed) {
