@@ -30,7 +30,7 @@ struct address_query {
 	enum address_end end;             /* filled */
 	char email[MAIL_ADDRESS_MAX + 1]; /* filled when found */
 	char name[ADDRESS_NAME_MAX + 1];  /* filled; one line, may be "" */
-	char why[128];                    /* filled when not found */
+	char why[ERR_TEXT_MAX];           /* filled when not found */
 	/* private */
 	struct addresses *addresses;
 	struct address_query *next;

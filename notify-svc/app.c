@@ -102,8 +102,7 @@ void app_stop(void *arg)
 {
 	struct app *app = arg;
 
-	if (app->sender)
-		sender_drain(app->sender, NULL, NULL);
+	sender_stop(app->sender);
 	smtp_free(app->smtp);
 	http_client_free(app->internal);
 	db_pool_free(app->db);

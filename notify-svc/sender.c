@@ -1,5 +1,8 @@
 /*
  * sender.c - claim -> find the address -> send -> settle, for a few mails at once.
+ *
+ * Of one user only one mail is under way, so that "cancelled" does not overtake
+ * "placed" when both are due.
  */
 #include "sender.h"
 
@@ -23,6 +26,7 @@
 struct job {
 	struct job *next; /* in sender->idle */
 	struct sender *sender;
+	enum { JOB_IDLE, JOB_WAITING, JOB_UNDER_WAY } state;
 	struct notice notice;
 	int64_t claimed_ms;
 	struct address_query address;
@@ -47,6 +51,7 @@ struct sender {
 	int64_t backlog_ms;
 	struct loop_timer *poll;
 	bool draining;   /* claim nothing more */
+	bool stopping;   /* begin nothing more */
 	loop_fn drained; /* to be told when nothing is under way; then NULL */
 	void *drained_arg;
 	struct metric *m_sent, *m_retried, *m_failed, *m_pending, *m_failed_now,
@@ -79,7 +84,27 @@ static void claim(struct sender *sender)
 	notify_repo_claim(sender->cfg.db, &sender->claim, on_claimed, sender);
 }
 
-static void begin(struct sender *sender, struct notice *notice)
+/* The oldest job of this user in that state; NULL if there is none. */
+static struct job *job_of(struct sender *sender, int64_t user_id, int state)
+{
+	struct job *oldest = NULL;
+
+	for (size_t i = 0; i < SLOTS; i++) {
+		struct job *job = &sender->jobs[i];
+		if ((int)job->state == state && job->notice.user_id == user_id &&
+		    (!oldest || job->notice.id < oldest->notice.id))
+			oldest = job;
+	}
+	return oldest;
+}
+
+static void begin(struct job *job)
+{
+	job->state = JOB_UNDER_WAY;
+	addresses_find(job->sender->cfg.addresses, &job->address, on_address, job);
+}
+
+static void take(struct sender *sender, const struct notice *notice)
 {
 	struct job *job = sender->idle;
 
@@ -90,7 +115,9 @@ static void begin(struct sender *sender, struct notice *notice)
 	job->outcome = (struct notice_outcome){.id = notice->id};
 	memcpy(job->outcome.lease, sender->claim.lease, sizeof(job->outcome.lease));
 	job->address.user_id = notice->user_id;
-	addresses_find(sender->cfg.addresses, &job->address, on_address, job);
+	job->state = JOB_WAITING;
+	if (!job_of(sender, notice->user_id, JOB_UNDER_WAY))
+		begin(job);
 }
 
 static void check_drained(struct sender *sender)
@@ -112,7 +139,7 @@ static void on_claimed(const struct err *err, void *arg)
 	if (err)
 		log_warn("nothing claimed", LOG_STR("why", err->text));
 	for (size_t i = 0; i < n; i++)
-		begin(sender, &sender->claim.notices[i]);
+		take(sender, &sender->claim.notices[i]);
 	if (sender->again || (n > 0 && n == sender->claim.max))
 		claim(sender);
 	check_drained(sender);
@@ -148,8 +175,9 @@ static void settle(struct job *job, enum notice_state state, const char *why)
 
 static void on_settled(const struct err *err, void *arg)
 {
-	struct job *job = arg;
+	struct job *job = arg, *waiting;
 	struct sender *sender = job->sender;
+	int64_t user_id = job->notice.user_id;
 
 	if (err || job->outcome.lost)
 		log_warn("outcome of a mail not recorded",
@@ -159,9 +187,13 @@ static void on_settled(const struct err *err, void *arg)
 	notice_fini(&job->notice);
 	free(job->text);
 	job->text = NULL;
+	job->state = JOB_IDLE;
 	job->next = sender->idle;
 	sender->idle = job;
 	sender->n_idle++;
+	waiting = job_of(sender, user_id, JOB_WAITING);
+	if (waiting && !sender->stopping)
+		begin(waiting);
 	claim(sender);
 	check_drained(sender);
 }
@@ -250,6 +282,15 @@ void sender_drain(struct sender *sender, loop_fn drained, void *arg)
 	sender->drained = drained;
 	sender->drained_arg = arg;
 	check_drained(sender);
+}
+
+void sender_stop(struct sender *sender)
+{
+	if (!sender)
+		return;
+	loop_timer_stop(sender->poll);
+	sender->draining = sender->stopping = true;
+	sender->drained = NULL;
 }
 
 static void add_metrics(struct sender *sender, struct metrics *metrics)

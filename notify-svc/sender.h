@@ -29,8 +29,10 @@ void sender_free(struct sender *sender); /* accepts NULL */
 
 /* Something may be due. */
 void sender_wake(struct sender *sender);
-/* Claims nothing more; `drained` (may be NULL) runs when all that was claimed is
- * settled. */
+/* Claims nothing more; `drained` runs when all that was claimed is settled. */
 void sender_drain(struct sender *sender, loop_fn drained, void *arg);
+/* Begins nothing any more: what waits for its turn is left to its lease. Before
+ * the parts that it works with are freed. */
+void sender_stop(struct sender *sender); /* accepts NULL */
 
 #endif
