@@ -168,8 +168,10 @@ bool db_conn_fault(struct db_conn *conn, unsigned errnum, const char *text,
 	if (conn->errors[conn->fault])
 		metric_add(conn->errors[conn->fault], 1);
 	if (conn->fault == DB_FAULT_LOST || conn->fault == DB_FAULT_TIMEOUT) {
-		log_warn("database connection closed", LOG_STR("why", conn->errtext),
-			 LOG_INT("errno", errnum), LOG_INT("ms", took_ms));
+		if (conn->my)
+			log_warn("database connection closed",
+				 LOG_STR("why", conn->errtext), LOG_INT("errno", errnum),
+				 LOG_INT("ms", took_ms));
 		note_lost(conn, errnum);
 		db_conn_close(conn);
 	}

@@ -23,13 +23,11 @@
 
 struct step {
 	struct db_conn *conn;
-	const char *dir;
 	const char *file; /* "0001_users.sql" */
 	struct str name;  /* "users" */
 	int64_t version;
 	char checksum[65];
-	char *text; /* owned */
-	size_t len;
+	char *text; /* of the whole file; owned */
 };
 
 static int is_migration(const struct dirent *entry)
@@ -43,23 +41,29 @@ static int is_migration(const struct dirent *entry)
 	       str_eqz((struct str){name.at + name.len - 4, 4}, ".sql");
 }
 
-static bool read_step(struct step *step, struct err *err)
+/* Owned by the caller; NULL: `err`. */
+static char *read_file(const char *dir, const char *file, struct err *err)
 {
 	char path[512];
+	char *text;
+	size_t len;
 	FILE *f;
 
-	snprintf(path, sizeof(path), "%s/%s", step->dir, step->file);
+	snprintf(path, sizeof(path), "%s/%s", dir, file);
 	f = fopen(path, "re");
-	if (!f)
-		return err_set(err, ERR_INPUT, "cannot read %s: %s", path,
-			       strerror(errno));
-	step->text = xcalloc(1, FILE_MAX_BYTES + 1);
-	step->len = fread(step->text, 1, FILE_MAX_BYTES, f);
+	if (!f) {
+		err_set(err, ERR_INPUT, "cannot read %s: %s", path, strerror(errno));
+		return NULL;
+	}
+	text = xcalloc(1, FILE_MAX_BYTES + 1);
+	len = fread(text, 1, FILE_MAX_BYTES, f);
 	fclose(f);
-	if (step->len == FILE_MAX_BYTES)
-		return err_set(err, ERR_INPUT, "%s is too large", path);
-	id_sha256_hex(step->checksum, step->text, step->len);
-	return true;
+	if (len == FILE_MAX_BYTES) {
+		err_set(err, ERR_INPUT, "%s is too large", path);
+		free(text);
+		return NULL;
+	}
+	return text;
 }
 
 /* Where the statement that starts at `at` ends: behind a ";" that ends a line. */
@@ -120,8 +124,7 @@ static bool step_run(struct step *step, struct err *err)
 	struct db_rows *rows;
 	bool known, same;
 
-	if (!read_step(step, err) ||
-	    !db_query(step->conn, &rows, err,
+	if (!db_query(step->conn, &rows, err,
 		      "SELECT checksum FROM schema_migrations WHERE version = ?",
 		      DB_I(step->version)))
 		return false;
@@ -139,7 +142,7 @@ static bool step_run(struct step *step, struct err *err)
 static bool run_file(struct db_conn *conn, const char *dir, const char *file,
 		     struct err *err)
 {
-	struct step step = {.conn = conn, .dir = dir, .file = file};
+	struct step step = {.conn = conn, .file = file};
 	uint64_t version = 0;
 	bool ok;
 
@@ -147,15 +150,26 @@ static bool run_file(struct db_conn *conn, const char *dir, const char *file,
 	step.version = (int64_t)version;
 	step.name = str_from(file + VERSION_DIGITS + 1);
 	step.name.len -= 4;
+	step.text = read_file(dir, file, err);
+	if (!step.text)
+		return false;
+	id_sha256_hex(step.checksum, step.text, strlen(step.text));
 	ok = step_run(&step, err);
 	free(step.text);
 	return ok;
+}
+
+static bool number_is_new(const char *before, const char *file, struct err *err)
+{
+	return !before || strncmp(before, file, VERSION_DIGITS) != 0 ||
+	       err_set(err, ERR_INPUT, "%s has the number of %s", file, before);
 }
 
 static bool run_dir(struct db_conn *conn, const char *dir, struct err *err)
 {
 	struct dirent **files;
 	int n = scandir(dir, &files, is_migration, alphasort);
+	const char *before = NULL;
 	bool ok = true;
 
 	if (n < 0)
@@ -163,12 +177,10 @@ static bool run_dir(struct db_conn *conn, const char *dir, struct err *err)
 			       strerror(errno));
 	if (n == 0)
 		ok = err_set(err, ERR_INPUT, "no NNNN_name.sql in %s", dir);
-	for (int i = 0; i < n; i++) {
-		if (ok && i > 0 &&
-		    strncmp(files[i]->d_name, files[i - 1]->d_name, VERSION_DIGITS) == 0)
-			ok = err_set(err, ERR_INPUT, "%s has the number of %s",
-				     files[i]->d_name, files[i - 1]->d_name);
-		ok = ok && run_file(conn, dir, files[i]->d_name, err);
+	for (int i = 0; ok && i < n; i++) {
+		ok = number_is_new(before, files[i]->d_name, err) &&
+		     run_file(conn, dir, files[i]->d_name, err);
+		before = files[i]->d_name;
 	}
 	for (int i = 0; i < n; i++)
 		free(files[i]);

@@ -24,7 +24,7 @@ cat >"$dir/start" <<SCRIPT
 mariadbd --no-defaults --datadir=$dir/data --user=$user --socket=$dir/sock --pid-file=$dir/pid \\
 	--bind-address=127.0.0.1 --port=$port --skip-name-resolve --performance-schema=off \\
 	--innodb-flush-log-at-trx-commit=0 --innodb-flush-method=nosync \\
-	--innodb-log-file-size=8M >>$dir/log 2>&1 &
+	--innodb-use-native-aio=0 --innodb-log-file-size=8M \${TEST_DB_SERVER_ARGS:-} >>$dir/log 2>&1 &
 for i in \$(seq 200); do
 	mariadb-admin --no-defaults -S $dir/sock -uroot ping >/dev/null 2>&1 && exit 0
 	sleep 0.05
@@ -41,7 +41,8 @@ SCRIPT
 chmod +x "$dir/start" "$dir/stop"
 
 mariadb-install-db --no-defaults --datadir="$dir/data" --user="$user" --skip-test-db \
-	--auth-root-authentication-method=normal --skip-name-resolve >"$dir/log" 2>&1 ||
+	--auth-root-authentication-method=normal --skip-name-resolve \
+	--innodb-use-native-aio=0 >"$dir/log" 2>&1 ||
 	{ cat "$dir/log" >&2; exit 1; }
 "$dir/start"
 mariadb --no-defaults -S "$dir/sock" -uroot -e 'CREATE DATABASE test_db CHARACTER SET utf8mb4'
