@@ -81,11 +81,12 @@ def test_lists_answer(stack, path, field):
 
 
 def test_totals_agree_with_the_database(stack):
+    user = stack.sql("user-svc", "SELECT id FROM users WHERE email = 'ada@example.com'")[0][0]
     count, total = stack.sql(
-        "order-svc", "SELECT COUNT(*), SUM(total_price) FROM orders WHERE user_id = 2 AND status = 'placed'"
+        "order-svc", "SELECT COUNT(*), SUM(total_price) FROM orders WHERE user_id = %s AND status = 'placed'", user
     )[0]
-    until(lambda: stack.totals(2)["total_orders"] == count, 10, "all orders of user 2")
-    assert stack.totals(2)["total_spent"] == pytest.approx(float(total))
+    until(lambda: stack.totals(user)["total_orders"] == count, 10, "all orders of the user")
+    assert stack.totals(user)["total_spent"] == pytest.approx(float(total))
 
 
 def test_loading_the_demo_data_again_changes_nothing(stack):
