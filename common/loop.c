@@ -160,14 +160,23 @@ static void event_free_maybe(struct event *event)
 		event_free(event);
 }
 
-void loop_free(struct loop *loop)
+static void run_left_over(struct loop *loop)
 {
-	if (!loop)
-		return;
 	while (loop->deferred || atomic_load(&loop->posted)) {
 		run_posted(loop);
 		run_deferred(loop);
 	}
+}
+
+void loop_free(struct loop *loop)
+{
+	if (!loop)
+		return;
+	run_left_over(loop);
+	/* A closed bufferevent with a callback under way is only let go by it. */
+	if (loop->base)
+		event_base_loop(loop->base, EVLOOP_NONBLOCK);
+	run_left_over(loop);
 	event_free_maybe(loop->drain);
 	event_free_maybe(loop->wake);
 	event_free_maybe(loop->heartbeat);
