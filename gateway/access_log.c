@@ -17,22 +17,46 @@ static int status_of(const struct exchange *x)
 	return x->status ? x->status : CLIENT_CLOSED;
 }
 
-static void count(const struct exchange *x, uint64_t total_us)
+static void make_series(struct metrics *metrics, struct route_series *series,
+			const char *listener, const char *pattern)
 {
-	struct metrics *metrics = service_metrics(x->worker->app->service);
-	const char *pattern = x->route ? x->route->pattern : "none";
 	char labels[640];
 
-	snprintf(labels, sizeof(labels), "route=\"%s\",method=\"%s\",code=\"%dxx\"",
-		 pattern, http_method_name(x->head.method), status_of(x) / 100);
-	metric_add(metrics_counter(metrics, "shop_gateway_requests_total",
-				   "requests answered by the gateway", labels),
-		   1);
-	snprintf(labels, sizeof(labels), "route=\"%s\"", pattern);
-	metric_observe_us(metrics_histogram(metrics, "shop_gateway_request_seconds",
-					    "from the head to the end of the answer",
-					    labels),
-			  total_us);
+	for (int c = 1; c < 6; c++) {
+		snprintf(labels, sizeof(labels),
+			 "listener=\"%s\",route=\"%s\",code=\"%dxx\"", listener, pattern,
+			 c);
+		series->by_class[c] =
+			metrics_counter(metrics, "shop_gateway_requests_total",
+					"requests answered by the gateway", labels);
+	}
+	snprintf(labels, sizeof(labels), "listener=\"%s\",route=\"%s\"", listener,
+		 pattern);
+	series->seconds =
+		metrics_histogram(metrics, "shop_gateway_request_seconds",
+				  "from the head to the end of the answer", labels);
+}
+
+void access_log_prepare(struct app *app, struct routes *routes)
+{
+	struct metrics *metrics = service_metrics(app->service);
+
+	make_series(metrics, &app->metrics.no_route, "any", "none");
+	for (unsigned i = 0; i < routes->n; i++) {
+		struct route *route = &routes->list[i];
+
+		make_series(metrics, &route->series, listener_names[route->listener],
+			    route->pattern);
+	}
+}
+
+static void count(const struct exchange *x, uint64_t total_us)
+{
+	const struct route_series *series =
+		x->route ? &x->route->series : &x->worker->app->metrics.no_route;
+
+	metric_add(series->by_class[status_of(x) / 100], 1);
+	metric_observe_us(series->seconds, total_us);
 }
 
 void access_log(const struct exchange *x)

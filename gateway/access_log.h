@@ -6,4 +6,7 @@
 
 void access_log(const struct exchange *x);
 
+/* Makes the series of every route, so that counting one is an atomic add. */
+void access_log_prepare(struct app *app, struct routes *routes);
+
 #endif

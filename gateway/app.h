@@ -54,8 +54,9 @@ struct worker {
 };
 
 struct gateway_metrics {
-	struct metric *connections, *refused_connections, *bad_requests, *retries,
-		*no_endpoint;
+	struct metric *connections, *refused_connections, *bad_requests, *retries;
+	struct metric *no_endpoint;
+	struct route_series no_route; /* of requests that found none */
 };
 
 struct app {
@@ -70,11 +71,17 @@ struct app {
 	unsigned n_drained; /* main loop only */
 };
 
+/* ---- app.c: the callbacks of service.h; `arg` is the struct app ---- */
+
+bool app_start(void *arg, struct service *service, struct err *err);
+void app_drain(void *arg, struct service *service);
+void app_stop(void *arg);
+
 /* ---- worker.c ---- */
 
 /* Binds both listeners of every thread, then starts the threads. */
 bool workers_start(struct app *app, struct err *err);
-/* Stop accepting, close what is idle; workers_drained() of main.c follows. */
+/* Stop accepting, close what is idle; service_drained() follows. */
 void workers_drain(struct app *app);
 void workers_stop(struct app *app);
 /* A client is gone: a draining thread may be finished. */

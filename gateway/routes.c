@@ -265,7 +265,8 @@ static bool parse_route(struct routes *routes, struct route *route, json_t *obj,
 		"listener", "path",     "methods",    "who",      "ignore_token",
 		"stream",   "max_body", "timeout_ms", "upstream", NULL};
 
-	return js_only(obj, "", allowed, err) && parse_path(route, obj, err) &&
+	/* The path first: it names the route in every later error. */
+	return parse_path(route, obj, err) && js_only(obj, "", allowed, err) &&
 	       parse_methods(route, obj, err) && parse_who(routes, route, obj, err) &&
 	       parse_limits(route, obj, err) && parse_upstream(routes, route, obj, err);
 }

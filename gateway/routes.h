@@ -16,6 +16,7 @@
 
 #include "err.h"
 #include "http_parse.h"
+#include "metrics.h"
 #include "origin.h"
 #include "str.h"
 
@@ -43,6 +44,12 @@ struct upstream {
 	unsigned n_endpoints;
 };
 
+/* What is counted for a route; the series belong to the registry. */
+struct route_series {
+	struct metric *by_class[6]; /* [status / 100] */
+	struct metric *seconds;
+};
+
 struct route {
 	enum listener_kind listener;
 	char *pattern;    /* "/api/orders/:id" */
@@ -56,6 +63,7 @@ struct route {
 	uint64_t max_body;
 	int timeout_ms;
 	struct upstream *upstream;
+	struct route_series series; /* set before the threads see it */
 	/* made from the pattern */
 	struct str segments[ROUTE_MAX_SEGMENTS];
 	unsigned n_segments;

@@ -205,7 +205,6 @@ static void drain(void *arg)
 	listener_stop(worker, LISTENER_PUBLIC);
 	listener_stop(worker, LISTENER_INTERNAL);
 	worker->draining = true;
-	/* Our own question for keys would keep a connection busy for ever. */
 	for (client = TAILQ_FIRST(&worker->clients); client; client = next) {
 		next = TAILQ_NEXT(client, link);
 		client_drain(client);

@@ -1,0 +1,62 @@
+/* app.c - start, drain and stop of the whole process, in this order. */
+#include "app.h"
+
+#include <sys/resource.h>
+
+#include "access_log.h"
+
+/* Two descriptors a request: the usual soft limit of 1024 is too low. */
+static void raise_fd_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static void make_metrics(struct gateway_metrics *m, struct metrics *metrics)
+{
+	m->connections = metrics_gauge(metrics, "shop_gateway_connections",
+				       "client connections", NULL);
+	m->refused_connections = metrics_counter(metrics, "shop_gateway_refused_total",
+						 "connections above MAX_CLIENTS", NULL);
+	m->bad_requests = metrics_counter(metrics, "shop_gateway_bad_requests_total",
+					  "requests that are no valid HTTP", NULL);
+	m->retries = metrics_counter(metrics, "shop_gateway_retries_total",
+				     "requests sent again on a new connection", NULL);
+	m->no_endpoint = metrics_counter(metrics, "shop_gateway_no_endpoint_total",
+					 "requests that no endpoint could take", NULL);
+}
+
+bool app_start(void *arg, struct service *service, struct err *err)
+{
+	struct app *app = arg;
+
+	app->service = service;
+	raise_fd_limit();
+	make_metrics(&app->metrics, service_metrics(service));
+	app->routes = routes_load(app->settings.routes_file, err);
+	if (!app->routes)
+		return false;
+	access_log_prepare(app, app->routes);
+	app->health = health_new(service_loop(service), app->routes,
+				 service_metrics(service), err);
+	return app->health && workers_start(app, err);
+}
+
+void app_drain(void *arg, struct service *service)
+{
+	(void)service;
+	workers_drain(arg);
+}
+
+void app_stop(void *arg)
+{
+	struct app *app = arg;
+
+	workers_stop(app);
+	health_free(app->health);
+	routes_unref(app->routes);
+}
