@@ -13,7 +13,7 @@
 #include "str.h"
 
 #define PRODUCT_ID_MAX      64
-#define PRODUCT_NAME_MAX    200
+#define PRODUCT_NAME_MAX    200 /* characters */
 #define PRODUCT_STOCK_MAX   1000000000000LL
 #define PRODUCT_DELTA_MAX   1000000000LL
 #define PRODUCT_KEY_MAX     255
@@ -21,7 +21,7 @@
 #define PRODUCT_JSON_MAX    (64 * 1024)
 #define PRODUCT_PAGE_MAX    100
 #define PRODUCT_ETAG_MAX    32
-#define PRODUCT_PATTERN_MAX 256
+#define PRODUCT_PATTERN_MAX 512
 
 /* Borrowed text: of a request's body, or of a row. */
 struct product {

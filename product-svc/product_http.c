@@ -11,8 +11,9 @@
 #include "id.h"
 #include "product_repo.h"
 
-#define LIMIT_DEFAULT 50
-#define LIST_MAX      (4 * 1024 * 1024)
+#define LIMIT_DEFAULT  50
+#define CATEGORY_BYTES 256
+#define LIST_MAX       (4 * 1024 * 1024)
 
 static void set_cache_headers(struct http_req *req, const char *etag)
 {
@@ -111,7 +112,7 @@ static bool list_check(struct http_req *req, struct listing *l, struct err *err)
 	if (cursor.at && !product_id_ok(cursor))
 		return err_field(err, "cursor",
 				 "cursor must be the next_cursor of an earlier answer");
-	if (l->list.category.len > PRODUCT_NAME_MAX)
+	if (l->list.category.len > CATEGORY_BYTES)
 		return err_field(err, "category", "category is too long");
 	if (!product_pattern(l->pattern, http_query(req, "q")))
 		return err_field(err, "q", "q is too long");

@@ -38,6 +38,8 @@ def test_create_and_read(svc):
     assert read.json()["price"] == 19.99 and '"price":19.99' in read.text
     assert read.json()["stock"] == 7 and read.json()["in_stock"] is True
     assert read.headers["ETag"] == made.headers["ETag"] == '"1"'
+    wide = svc.create("WIDE", name="😀" * 200, description="ä" * 4000).json()
+    assert wide["name"] == "😀" * 200 and svc.get("/api/products/WIDE").json() == wide
     problem(svc.call("POST", "/api/products", {**BODY, "product_id": "NEW.1"}), 409, "product_exists")
     problem(svc.get("/api/products/nothing"), 404, "product_not_found")
     problem(svc.get("/api/products/%C3%A4"), 404, "product_not_found")
@@ -51,6 +53,7 @@ def test_create_and_read(svc):
         ({"product_id": None}, "product_id"),
         ({"name": ""}, "name"),
         ({"name": "x" * 201}, "name"),
+        ({"name": "ä" * 201}, "name"),
         ({"name": 5}, "name"),
         ({"description": "x" * 4001}, "description"),
         ({"category": "x" * 65}, "category"),

@@ -191,7 +191,7 @@ static void etags(void **state)
 
 static void patterns(void **state)
 {
-	char pattern[PRODUCT_PATTERN_MAX], big[200];
+	char pattern[PRODUCT_PATTERN_MAX], big[404];
 
 	(void)state;
 	assert_true(product_pattern(pattern, STR_NONE));
@@ -202,6 +202,10 @@ static void patterns(void **state)
 	assert_true(product_pattern(pattern, (struct str){big, 100}));
 	assert_int_equal(strlen(pattern), 202);
 	assert_false(product_pattern(pattern, (struct str){big, 101}));
+	for (int i = 0; i < 100; i++)
+		memcpy(big + 4 * i, "\xf0\x9f\x98\x80", 4);
+	assert_true(product_pattern(pattern, (struct str){big, 400}));
+	assert_int_equal(strlen(pattern), 402);
 }
 
 static void json_form(void **state)
