@@ -47,6 +47,7 @@ static bool start_mail(struct app *app, struct metrics *metrics, struct err *err
 				       .max_tries = app->cfg.mail_max_tries};
 	struct intake_config intake = {.events = &app->cfg.events,
 				       .topic = app->cfg.orders_topic,
+				       .group = app->cfg.group,
 				       .db = app->db,
 				       .stored = on_stored,
 				       .arg = app};

@@ -13,7 +13,6 @@
 #include "log.h"
 #include "notify_repo.h"
 
-#define GROUP     "notify-svc"
 #define MAX_BATCH 100
 
 struct intake {
@@ -84,7 +83,7 @@ struct intake *intake_new(struct loop *loop, const struct intake_config *cfg,
 	struct intake *intake = xcalloc(1, sizeof(*intake));
 	const struct events_consumer_config consumer = {.topic = cfg->topic,
 							.start = EVENTS_GROUP,
-							.group = GROUP,
+							.group = cfg->group,
 							.max_batch = MAX_BATCH,
 							.on_batch = on_batch,
 							.arg = intake};

@@ -9,7 +9,7 @@ struct intake;
 
 struct intake_config {
 	const struct events_settings *events;
-	const char *topic;
+	const char *topic, *group;
 	struct db_pool *db;
 	loop_fn stored; /* something new is to be sent */
 	void *arg;

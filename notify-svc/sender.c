@@ -21,6 +21,7 @@
  * address and sending take at most 13 s more, and twice that in the queue. */
 #define BEGIN_MS   (LEASE_S * 1000 / 2)
 #define POLL_MS    1000
+#define RECORD_MS  500
 #define BACKLOG_MS 10000
 
 struct job {
@@ -33,6 +34,7 @@ struct job {
 	struct smtp_mail mail;
 	char *text; /* of the mail; owned */
 	struct notice_outcome outcome;
+	struct loop_timer *again; /* records the outcome again */
 };
 
 struct sender {
@@ -173,12 +175,31 @@ static void settle(struct job *job, enum notice_state state, const char *why)
 	notify_repo_settle(sender->cfg.db, outcome, on_settled, job);
 }
 
+static void on_record(void *arg)
+{
+	struct job *job = arg;
+
+	notify_repo_settle(job->sender->cfg.db, &job->outcome, on_settled, job);
+}
+
+/* A mail that was sent and is not recorded goes out twice: while the lease lasts,
+ * it is worth waiting for the database. */
+static bool worth_waiting(const struct job *job)
+{
+	return job->outcome.state == NOTICE_SENT && !job->sender->stopping &&
+	       time_mono_ms() - job->claimed_ms < LEASE_S * 1000;
+}
+
 static void on_settled(const struct err *err, void *arg)
 {
 	struct job *job = arg, *waiting;
 	struct sender *sender = job->sender;
 	int64_t user_id = job->notice.user_id;
 
+	if (err && worth_waiting(job)) {
+		loop_timer_start(job->again, RECORD_MS);
+		return;
+	}
 	if (err || job->outcome.lost)
 		log_warn("outcome of a mail not recorded",
 			 LOG_INT("notification", job->notice.id),
@@ -289,6 +310,8 @@ void sender_stop(struct sender *sender)
 	if (!sender)
 		return;
 	loop_timer_stop(sender->poll);
+	for (size_t i = 0; i < SLOTS; i++)
+		loop_timer_stop(sender->jobs[i].again);
 	sender->draining = sender->stopping = true;
 	sender->drained = NULL;
 }
@@ -324,6 +347,7 @@ struct sender *sender_new(struct loop *loop, const struct sender_config *cfg,
 	pace_init(&sender->pace, cfg->rate, time_mono_ms());
 	for (size_t i = 0; i < SLOTS; i++) {
 		sender->jobs[i].sender = sender;
+		sender->jobs[i].again = loop_timer_new(loop, on_record, &sender->jobs[i]);
 		sender->jobs[i].next = sender->idle;
 		sender->idle = &sender->jobs[i];
 	}
@@ -340,6 +364,7 @@ void sender_free(struct sender *sender)
 		return;
 	loop_timer_free(sender->poll);
 	for (size_t i = 0; i < SLOTS; i++) {
+		loop_timer_free(sender->jobs[i].again);
 		notice_fini(&sender->jobs[i].notice);
 		free(sender->jobs[i].text);
 	}

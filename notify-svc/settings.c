@@ -10,6 +10,8 @@ const struct config_entry settings_config[] = {
 		"base URL of the gateway's internal listener"),
 	CFG_STR(SET, orders_topic, "ORDERS_TOPIC", "orders-events",
 		"Kafka topic of the order events"),
+	CFG_STR(SET, group, "CONSUMER_GROUP", "notify-svc",
+		"Kafka consumer group; instances of one service share it"),
 	CFG_STR(SET, smtp.url, "SMTP_URL", "smtp://127.0.0.1:2525",
 		"mail server: smtp://host:port, or smtps:// for TLS from the start"),
 	CFG_ENUM(SET, smtp.tls, "SMTP_TLS", "try", smtp_tls_choices,

@@ -10,7 +10,7 @@
 
 struct settings {
 	char *listen, *internal_url;
-	char *orders_topic;
+	char *orders_topic, *group;
 	struct smtp_settings smtp;
 	int64_t mail_rate, mail_max_tries;
 	char *migrations_dir, *migrate_user, *migrate_password;

@@ -65,7 +65,6 @@ static void set_up(CURL *curl, struct smtp *smtp, struct smtp_mail *mail,
 	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
 	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)SMTP_SEND_MS);
 	curl_easy_setopt(curl, CURLOPT_MAXAGE_CONN, KEEP_S);
-	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, mail->why);
 	curl_easy_setopt(curl, CURLOPT_MAIL_FROM, smtp->sender);
 	curl_easy_setopt(curl, CURLOPT_MAIL_RCPT, to);
 	curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
@@ -88,26 +87,26 @@ static void send_mail(void *worker, void *arg)
 {
 	struct smtp_mail *mail = arg;
 	CURL *curl = worker;
-	char to[MAIL_ADDRESS_MAX + 3];
+	char to[MAIL_ADDRESS_MAX + 3], detail[CURL_ERROR_SIZE] = "";
 	struct curl_slist *list;
 	CURLcode code;
 	long answer = 0;
 
-	_Static_assert(sizeof(mail->why) >= CURL_ERROR_SIZE, "libcurl writes that much");
 	mail->read = 0;
-	mail->why[0] = '\0';
 	snprintf(to, sizeof(to), "<%s>", mail->to);
 	list = curl_slist_append(NULL, to);
 	set_up(curl, mail->smtp, mail, list);
+	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
 	code = curl_easy_perform(curl);
+	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, NULL);
 	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &answer);
 	curl_slist_free_all(list);
 	mail->end = SMTP_SENT;
 	if (code == CURLE_OK)
 		return;
 	mail->end = is_final(answer) ? SMTP_NEVER : SMTP_LATER;
-	if (!mail->why[0])
-		snprintf(mail->why, sizeof(mail->why), "%s", curl_easy_strerror(code));
+	snprintf(mail->why, sizeof(mail->why), "%.180s (last answer of the server: %ld)",
+		 detail[0] ? detail : curl_easy_strerror(code), answer);
 }
 
 /* ---- on the loop ---- */
