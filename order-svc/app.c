@@ -45,7 +45,8 @@ bool app_start(void *arg, struct service *service, struct err *err)
 	app->repo = order_repo_new(app->db);
 	app->twins = twins_new(app->loop);
 	app->housekeeping =
-		housekeeping_new(app->loop, app->repo, app->cfg.reservation_ttl_s);
+		housekeeping_new(app->loop, app->repo, app->cfg.reservation_ttl_s,
+				 app->cfg.sweep_every_ms);
 	app->relay = relay_new(&relay, metrics, err);
 	if (!app->relay)
 		return false;

@@ -11,7 +11,6 @@
 
 #include "log.h"
 
-#define EVERY_MS   60000
 #define AGAIN_MS   100 /* when a batch was full */
 #define DAY_S      (24 * 3600)
 #define KEEP_KEY_S (2 * DAY_S)
@@ -20,6 +19,7 @@ struct housekeeping {
 	struct order_repo *repo;
 	struct loop_timer *timer;
 	struct order_sweep sweep;
+	int64_t every_ms;
 };
 
 static void on_swept(const struct err *err, void *arg)
@@ -28,7 +28,7 @@ static void on_swept(const struct err *err, void *arg)
 
 	if (err)
 		log_warn("housekeeping failed", LOG_STR("why", err->text));
-	loop_timer_start(hk->timer, !err && hk->sweep.more ? AGAIN_MS : EVERY_MS);
+	loop_timer_start(hk->timer, !err && hk->sweep.more ? AGAIN_MS : hk->every_ms);
 }
 
 static void on_time(void *arg)
@@ -39,15 +39,16 @@ static void on_time(void *arg)
 }
 
 struct housekeeping *housekeeping_new(struct loop *loop, struct order_repo *repo,
-				      int64_t reservation_ttl_s)
+				      int64_t reservation_ttl_s, int64_t every_ms)
 {
 	struct housekeeping *hk = xcalloc(1, sizeof(*hk));
 
 	hk->repo = repo;
+	hk->every_ms = every_ms;
 	hk->sweep.fence_age_s = reservation_ttl_s + DAY_S;
 	hk->sweep.key_age_s = KEEP_KEY_S;
 	hk->timer = loop_timer_new(loop, on_time, hk);
-	loop_timer_start(hk->timer, EVERY_MS);
+	loop_timer_start(hk->timer, every_ms);
 	return hk;
 }
 

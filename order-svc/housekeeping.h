@@ -8,7 +8,7 @@ struct housekeeping;
 
 /* `repo` must outlive it. */
 struct housekeeping *housekeeping_new(struct loop *loop, struct order_repo *repo,
-				      int64_t reservation_ttl_s);
+				      int64_t reservation_ttl_s, int64_t every_ms);
 /* Only after the database pool has ended its jobs. */
 void housekeeping_free(struct housekeeping *hk);
 

@@ -11,7 +11,7 @@ struct settings {
 	char *listen, *internal_url;
 	int64_t reservation_ttl_s;
 	char *orders_topic;
-	int64_t relay_batch, relay_poll_ms;
+	int64_t relay_batch, relay_poll_ms, sweep_every_ms;
 	char *migrations_dir, *migrate_user, *migrate_password;
 	struct db_settings db;
 	struct auth_settings auth;

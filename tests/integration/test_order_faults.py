@@ -233,7 +233,7 @@ def test_fenced_order_does_not_commit(alone):
 
 
 def test_a_process_that_slept_too_long_does_not_commit(alone):
-    svc = alone.start(RESERVATION_TTL_S=5, FAILPOINTS="order_reserved:1:delay:6000")
+    svc = alone.start(RESERVATION_TTL_S=1, FAILPOINTS="order_reserved:1:delay:1500")
     answer = svc.post(body=ORDER, key="k1")
     assert answer.status_code == 503 and answer.json()["code"] == "order_aborted"
     assert alone.one("SELECT COUNT(*) FROM orders") == 0
@@ -396,3 +396,45 @@ def test_database_gone_for_a_moment(alone):
     alone.at_rest()
     settle_pending(alone, svc)
     assert alone.shop.stock["MANY"] + sold(alone, "MANY") == 1000000
+
+
+def test_required_mode(alone):
+    """Nobody without a token; other services may; a token nobody signed is refused."""
+    svc = alone.start(AUTH_MODE="required")
+    service = {"Authorization": f"Service notify-svc:{alone.secret}"}
+    for method, path in (
+        ("POST", "/api/orders"),
+        ("GET", "/api/orders?user_id=1"),
+        ("GET", "/api/orders/1"),
+        ("POST", "/api/orders/1/cancel"),
+        ("PUT", "/internal/outcomes/" + "0" * 32),
+    ):
+        for headers in ({}, {"Authorization": "Service notify-svc:guess"}):
+            answer = requests.request(method, svc.url + path, headers=headers, timeout=10)
+            assert answer.status_code == 401, (method, path, headers)
+    assert svc.post(body=ORDER, **service).status_code == 201
+    orders = requests.get(svc.url + "/api/orders", headers=service, timeout=10).json()["orders"]
+    assert len(orders) == 1
+
+
+def test_old_fences_and_keys_go(alone):
+    """Only what is past its time: fences after the reservation's time and a day, keys after two."""
+    svc = alone.start()
+    assert svc.post(body=ORDER, key="young").status_code == 201
+    assert svc.post(body=ORDER, key="old").status_code == 201
+    svc_put(svc, alone, "/internal/outcomes/" + "a" * 32)
+    svc_put(svc, alone, "/internal/outcomes/" + "b" * 32)
+    alone.sql(
+        "UPDATE outcomes SET created_at = created_at - INTERVAL 25 HOUR"
+        " WHERE reservation_id = %s OR outcome = 'committed'",
+        "a" * 32,
+    )
+    alone.sql(
+        "UPDATE order_keys SET created_at = created_at - INTERVAL 49 HOUR"
+        " WHERE idempotency_key = 'old'"
+    )
+    svc.stop()
+    alone.start(SWEEP_EVERY_MS=50)
+    until(lambda: alone.sql("SELECT idempotency_key FROM order_keys") == (("young",),))
+    until(lambda: alone.one("SELECT COUNT(*) FROM outcomes WHERE outcome = 'aborted'") == 1)
+    assert alone.one("SELECT COUNT(*) FROM outcomes WHERE outcome = 'committed'") == 2
