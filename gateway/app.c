@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 
 #include "access_log.h"
+#include "resolve.h"
 
 /* Two descriptors a request: the usual soft limit of 1024 is too low. */
 static void raise_fd_limit(void)
@@ -43,7 +44,10 @@ bool app_start(void *arg, struct service *service, struct err *err)
 	access_log_prepare(app, app->routes);
 	app->health = health_new(service_loop(service), app->routes,
 				 service_metrics(service), err);
-	return app->health && workers_start(app, err);
+	if (!app->health || !workers_start(app, err))
+		return false;
+	app->resolver = resolver_new(app, service_loop(service));
+	return true;
 }
 
 void app_drain(void *arg, struct service *service)
@@ -56,6 +60,7 @@ void app_stop(void *arg)
 {
 	struct app *app = arg;
 
+	resolver_free(app->resolver);
 	workers_stop(app);
 	health_free(app->health);
 	routes_unref(app->routes);

@@ -26,6 +26,7 @@ struct client;
 struct pool;
 struct exchange;
 struct health;
+struct resolver;
 
 TAILQ_HEAD(clients, client);
 TAILQ_HEAD(exchanges, exchange);
@@ -66,6 +67,7 @@ struct app {
 	struct gateway_metrics metrics;
 	struct routes *routes;
 	struct health *health;
+	struct resolver *resolver; /* NULL until the threads exist */
 	struct worker *workers;
 	unsigned n_workers;
 	unsigned n_drained; /* main loop only */

@@ -6,8 +6,12 @@
 /* Best first. A lower rank is only used when no endpoint has a better one. */
 enum rank { RANK_GOOD, RANK_UNREADY, RANK_DOWN, RANKS };
 
-static enum rank rank_of(const struct endpoint *endpoint, int64_t now_ms)
+static enum rank rank_of(const struct pool *pool, int64_t now_ms)
 {
+	const struct endpoint *endpoint = pool->endpoint;
+
+	if (!pool->addr_len)
+		return RANK_DOWN;
 	if (atomic_load_explicit(&endpoint->down_until_ms, memory_order_relaxed) > now_ms)
 		return RANK_DOWN;
 	if (atomic_load_explicit(&endpoint->health, memory_order_relaxed) ==
@@ -31,7 +35,8 @@ int balance_pick(struct worker *worker, const struct upstream *upstream, uint32_
 	enum rank best = RANKS;
 
 	for (unsigned i = 0; i < upstream->n_endpoints; i++) {
-		enum rank rank = rank_of(upstream->endpoints[i], worker->now_ms);
+		enum rank rank = rank_of(worker->pools[upstream->endpoints[i]->id],
+					 worker->now_ms);
 
 		if (tried & 1u << i || rank > best)
 			continue;

@@ -14,8 +14,15 @@ struct pool *pool_new(struct worker *worker, struct endpoint *endpoint)
 
 	pool->worker = worker;
 	pool->endpoint = endpoint;
+	pool_set_addr(pool, &endpoint->origin.addr, endpoint->origin.addr_len);
 	TAILQ_INIT(&pool->idle);
 	return pool;
+}
+
+void pool_set_addr(struct pool *pool, const struct sockaddr_storage *addr, int addr_len)
+{
+	pool->addr = *addr;
+	pool->addr_len = addr_len;
 }
 
 void pool_free(struct pool *pool)

@@ -27,7 +27,9 @@ TAILQ_HEAD(upstream_conns, upstream_conn);
 
 struct pool {
 	struct worker *worker;
-	struct endpoint *endpoint; /* of the newest snapshot */
+	struct endpoint *endpoint;    /* of the newest snapshot */
+	struct sockaddr_storage addr; /* of a name: what it was last found to be */
+	int addr_len;                 /* 0: not found yet */
 	struct upstream_conns idle;
 	unsigned n_conns, n_busy;
 };
@@ -42,6 +44,7 @@ enum pool_result {
 
 struct pool *pool_new(struct worker *worker, struct endpoint *endpoint);
 void pool_free(struct pool *pool); /* no exchange may be left */
+void pool_set_addr(struct pool *pool, const struct sockaddr_storage *addr, int addr_len);
 void pool_tick(struct pool *pool, int64_t now_ms);
 
 /* ---- pool.c ---- */

@@ -104,14 +104,13 @@ static const struct sock_ops upstream_ops = {on_readable, on_writable, on_ended}
 
 bool upstream_open(struct pool *pool, struct exchange *x)
 {
-	const struct origin *origin = &pool->endpoint->origin;
 	struct upstream_conn *up;
 
-	if (!origin->addr_len)
+	if (!pool->addr_len)
 		return false;
 	up = xcalloc(1, sizeof(*up));
 	if (!sock_connect(&up->sock, loop_base(pool->worker->loop),
-			  (const struct sockaddr *)&origin->addr, origin->addr_len,
+			  (const struct sockaddr *)&pool->addr, pool->addr_len,
 			  pool->worker->scratch, &upstream_ops, up)) {
 		free(up);
 		return false;

@@ -100,8 +100,9 @@ static void worker_fini(struct worker *worker)
 	}
 	for (unsigned i = 0; worker->routes && i < worker->routes->n_endpoints; i++)
 		pool_free(worker->pools[i]);
-	auth_free(worker->auth);
+	/* In this order: a question for keys that is still open ends in auth. */
 	http_client_free(worker->keys_client);
+	auth_free(worker->auth);
 	if (worker->ticker)
 		event_free(worker->ticker);
 	loop_free(worker->loop);

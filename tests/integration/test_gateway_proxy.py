@@ -448,6 +448,19 @@ def test_unready_endpoint_gets_nothing():
             assert gw.get("/x")[0] == 200
 
 
+def test_endpoint_by_name():
+    class ByName:
+        def __init__(self, port):
+            self.url = f"http://localhost:{port}"
+
+    with Upstream(always(OK)) as up, Gateway({"/x": ByName(up.port), "/y": ByName(1)}) as gw:
+        deadline = time.time() + 3
+        while gw.get("/x")[0] != 200:
+            assert time.time() < deadline
+            time.sleep(0.05)
+        assert gw.get("/y")[0] == 503
+
+
 # ---- who may call ----
 
 
