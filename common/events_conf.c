@@ -193,10 +193,10 @@ rd_kafka_t *events_client_new(rd_kafka_type_t type, rd_kafka_conf_t *conf,
 	if (rk)
 		return rk;
 	rd_kafka_conf_destroy(conf);
-	err_set(err, ERR_INPUT, "kafka client: %s%s%s", why,
-		strstr(why, "ssl.ca.location") ? ": " : "",
-		strstr(why, "ssl.ca.location") ? events_hint(RD_KAFKA_RESP_ERR__SSL)
-					       : "");
+	err_set(err, ERR_INPUT, "%s: %s",
+		strstr(why, "ssl.ca.location") ? "KAFKA_SSL_CAFILE cannot be used"
+					       : "kafka client",
+		why);
 	return NULL;
 }
 
