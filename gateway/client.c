@@ -235,7 +235,8 @@ void client_new(struct worker *worker, enum listener_kind listener, int fd,
 
 	client->worker = worker;
 	client->listener = listener;
-	client->deadline_ms = worker->now_ms + IDLE_MS;
+	/* Who connects has something to say; only later it may take its time. */
+	client->deadline_ms = worker->now_ms + HEAD_MS;
 	snprintf(client->peer, sizeof(client->peer), "%s", peer);
 	sock_nodelay(fd);
 	sock_init(&client->sock, loop_base(worker->loop), fd, worker->scratch,

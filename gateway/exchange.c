@@ -21,7 +21,9 @@ struct exchange *exchange_new(struct client *client, struct str head_text)
 	x->worker = client->worker;
 	x->client = client;
 	x->routes = routes_ref(client->worker->routes);
-	x->head_text = xstrndup(head_text.at, head_text.len);
+	/* Byte by byte: a head that is yet to be judged may hold anything, also NUL. */
+	x->head_text = xcalloc(1, head_text.len);
+	memcpy(x->head_text, head_text.at, head_text.len);
 	x->start_us = time_mono_us();
 	x->progress_ms = (int64_t)(x->start_us / 1000);
 	return x;

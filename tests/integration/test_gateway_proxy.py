@@ -101,6 +101,12 @@ def test_methods(rig):
     assert gw.get("/x/y")[0] == 404
 
 
+def test_nul_in_a_head(rig):
+    gw, _ = rig(always(OK))
+    assert gw.ask("GET /x HTTP/1.1\r\nHost: a\r\nA: b\0c\r\n\r\n")[0] == 400
+    assert gw.ask("GET\0 /x HTTP/1.1\r\nHost: a\r\n\r\n")[0] == 400
+
+
 def test_head_has_no_body(rig):
     def handler(conn, up):
         while True:
