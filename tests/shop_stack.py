@@ -34,6 +34,15 @@ def until(check, seconds=20, what="the condition"):
         time.sleep(0.02)
 
 
+def runs(pid):
+    """Is there such a process?  One that nobody waited for yet does not count."""
+    try:
+        text = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return text.rpartition(")")[2].split()[0] not in "ZX"
+
+
 class Stack:
     """One stack in a folder.  Indexing reads its JSON: stack["kafka"]["bootstrap"]."""
 
@@ -124,6 +133,9 @@ class Stack:
 
     def instances(self, program):
         return self.json["services"][program]
+
+    def binary(self, program):
+        return ROOT / os.environ.get("BUILD", "build") / self.mode / "bin" / program
 
     def env(self, name):
         """The settings a process was started with."""
@@ -229,7 +241,8 @@ class Stack:
             "enable.auto.commit": False, "isolation.level": "read_committed",
             **{name.replace("_", "."): value for name, value in settings.items()},
         })  # fmt: skip
-        consumer.subscribe(list(topics))
+        if topics:
+            consumer.subscribe(list(topics))
         return consumer
 
     def kafka_producer(self, **settings):
@@ -241,7 +254,6 @@ class Stack:
     def events(self, topic="orders-events", seconds=20):
         """Everything on a topic now, in the order of each partition: Kafka messages."""
         consumer = self.kafka_consumer()
-        consumer.unsubscribe()
         try:
             return list(self._read_all(consumer, topic, time.monotonic() + seconds))
         finally:

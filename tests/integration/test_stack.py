@@ -1,0 +1,110 @@
+"""tools/stack itself: what people, tests and benchmarks build on."""
+
+import json
+import signal
+import stat
+import subprocess
+import time
+
+import pytest
+from shop_stack import MODE, TOOL, Stack, runs, until
+
+
+@pytest.fixture
+def servers(new_stack):
+    """MariaDB, Kafka and mail only: quick."""
+    return new_stack(programs=[], seed=False)
+
+
+def status(shop):
+    return shop.tool("status", check=False).stdout
+
+
+def test_down_and_up_again_keeps_data_and_ports(servers):
+    before = servers.json
+    servers.down()
+    assert "running" not in status(servers)
+    assert servers.tool("down").returncode == 0  # nothing to do is no error
+    began = time.monotonic()
+    servers.up(programs=[], seed=False)
+    assert time.monotonic() - began < 15
+    assert servers.json["mysql"] == before["mysql"]
+    assert servers.json["kafka"] == before["kafka"]
+
+
+def test_up_again_says_that_it_runs(servers):
+    args = ["--programs", "none", "--no-seed", "--mode", MODE]
+    assert "already running" in servers.tool("up", *args).stderr
+    other = servers.tool("up", *args, "--auth", "required", check=False)
+    assert other.returncode == 1 and "other options (auth)" in other.stderr
+
+
+def test_kill_and_start_of_a_server(servers):
+    pid = servers.instances("mysql")[0]["pid"]
+    servers.kill("mysql")
+    assert not runs(pid)
+    assert "mysql" in status(servers) and "stopped" in status(servers)
+    servers.start("mysql")
+    assert servers.instances("mysql")[0]["pid"] != pid
+    assert servers.sql("order-svc", "SELECT 1") == ((1,),)
+
+
+def test_topics_are_as_written(servers):
+    topics = servers.kafka_consumer().list_topics(timeout=10).topics
+    for name, partitions in servers["topics"].items():
+        assert len(topics[name].partitions) == partitions == 12
+
+
+def test_accounts_have_only_their_rights(servers):
+    with pytest.raises(Exception, match="denied"):
+        servers.sql("order-svc", "CREATE TABLE t (a INT)", write=True)
+    with pytest.raises(Exception, match="denied"):
+        servers.sql("order-svc", "SELECT * FROM shop_user.users", write=True)
+    with pytest.raises(Exception, match="denied"):
+        servers.sql("order-svc", "DELETE FROM mysql.user")
+
+
+def test_secrets_are_for_the_owner_only(servers):
+    files = [servers.dir / "state.json", servers.dir / "stack.json", *(servers.dir / "secrets").iterdir()]
+    for file in files:
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+
+
+def test_a_wrong_setting_is_named_and_nothing_is_left(tmp_path):
+    shop = Stack(tmp_path / "s")
+    args = ["--programs", "order-svc", "--env", "order-svc:RELAY_BATCH=many", "--mode", MODE]
+    failed = shop.tool("up", *args, check=False)
+    assert failed.returncode == 1 and "RELAY_BATCH" in failed.stderr
+    processes = json.loads((shop.dir / "state.json").read_text())["processes"]
+    assert processes
+    assert not any(runs(entry["pid"]) for entry in processes.values())
+
+
+def test_kafka_over_tls(new_stack):
+    """All clients speak TLS; with the wrong authority they say which setting to look at."""
+    shop = new_stack(kafka_tls=True)
+    assert shop.env("order-svc")["KAFKA_SECURITY_PROTOCOL"] == "SSL"
+    assert shop.totals(1)["total_orders"] == 6
+    shop.restart("analytics-svc", "--no-wait", "--env", f"KAFKA_SSL_CAFILE={shop['kafka']['wrong_ca']}")
+    until(lambda: "KAFKA_SSL_CAFILE" in shop.log("analytics-svc"), 20, "the message about the CA")
+    assert "not ready" in status(shop)
+
+
+def test_run_in_the_foreground_ends_with_ctrl_c(tmp_path):
+    command = [TOOL, "run", "--dir", str(tmp_path / "s"), "--mode", MODE]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:
+        output = ""
+        for line in run.stdout:
+            output += line
+            if "Ctrl-C" in line:
+                break
+        assert "curl -X POST http://127.0.0.1:" in output
+        run.send_signal(signal.SIGINT)
+        output += run.stdout.read()
+        assert run.wait(60) == 0, output
+    assert "stopped 11 processes" in output
+    state = json.loads((tmp_path / "s" / "state.json").read_text())
+    words = [state["logins"]["demo"], state["logins"]["admin"]]
+    assert words == [1, 2]
+    secrets = [path.read_text().strip() for path in (tmp_path / "s" / "secrets").iterdir()]
+    assert not any(secret in output for secret in secrets)
