@@ -57,7 +57,7 @@ C_ALL    := $(C_SRC) $(wildcard common/*.h $(PROGRAMS:%=%/*.h) tests/*/*.[ch])
 
 .DEFAULT_GOAL := help
 .PHONY: help build clean run stack-down unit units fuzz fuzzers test stack-test bench \
-        lint tidy cppcheck format format-check docs docs-check
+        lint tidy cppcheck scripts format format-check docs docs-check
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -137,7 +137,9 @@ bench: ## figures of the whole shop on this machine
 	@$(MAKE) --no-print-directory -j$(shell nproc) MODE=release build
 	@tools/run-bench
 
-lint: format-check tidy cppcheck ## style, static analysis, the fences of docs/STYLE.md
+lint: format-check tidy cppcheck scripts ## style, static analysis, the fences of docs/STYLE.md
+
+scripts:
 	@tools/lint
 
 # One stamp a file, so that only what changed is looked at again.

@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import pytest
-from shop_stack import MODE, TOOL, Stack, runs, until
+from shop_stack import MODE, TOOL, Stack, runs
 
 
 @pytest.fixture
@@ -78,16 +78,6 @@ def test_a_wrong_setting_is_named_and_nothing_is_left(tmp_path):
     processes = json.loads((shop.dir / "state.json").read_text())["processes"]
     assert processes
     assert not any(runs(entry["pid"]) for entry in processes.values())
-
-
-def test_kafka_over_tls(new_stack):
-    """All clients speak TLS; with the wrong authority they say which setting to look at."""
-    shop = new_stack(kafka_tls=True)
-    assert shop.env("order-svc")["KAFKA_SECURITY_PROTOCOL"] == "SSL"
-    assert shop.totals(1)["total_orders"] == 6
-    shop.restart("analytics-svc", "--no-wait", "--env", f"KAFKA_SSL_CAFILE={shop['kafka']['wrong_ca']}")
-    until(lambda: "KAFKA_SSL_CAFILE" in shop.log("analytics-svc"), 20, "the message about the CA")
-    assert "not ready" in status(shop)
 
 
 def test_run_in_the_foreground_ends_with_ctrl_c(tmp_path):
