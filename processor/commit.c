@@ -19,9 +19,28 @@
 #define MAX_TXN_EVENTS 20000
 /* So that a fault that stays does not become a busy loop. */
 #define ABORT_PAUSE_US 200000
-#define RETRY_PAUSE_US 20000
+#define RETRY_PAUSE_US 50000
+/* Shorter than the transaction lives: an outage may end before that. */
+#define OFFSETS_MS 45000
 
 enum verdict { DONE, AGAIN, ABORT, FATAL };
+
+/* Two processes with one slot would fence each other for ever: one must end.
+ * Anything else is cured by new clients. */
+static void fatal(struct engine *engine, const char *call, rd_kafka_error_t *error)
+{
+	rd_kafka_resp_err_t code = rd_kafka_error_code(error);
+
+	if (code == RD_KAFKA_RESP_ERR__FENCED ||
+	    code == RD_KAFKA_RESP_ERR_PRODUCER_FENCED)
+		engine_fail(engine,
+			    "%s: %s: is another processor running with "
+			    "PROCESSOR_SLOT=%" PRId64 "?",
+			    call, rd_kafka_error_string(error), engine->cfg->slot);
+	else
+		engine_again(engine, "%s: %s: %s", call, rd_kafka_error_name(error),
+			     rd_kafka_error_string(error));
+}
 
 /* Takes `error`, which may be NULL. */
 static enum verdict judge(struct engine *engine, const char *call,
@@ -35,21 +54,23 @@ static enum verdict judge(struct engine *engine, const char *call,
 		return DONE;
 	}
 	if (rd_kafka_error_is_fatal(error))
-		engine_fail(engine,
-			    "%s: %s: %s (is another processor running with "
-			    "PROCESSOR_SLOT=%" PRId64 "?)",
-			    call, rd_kafka_error_name(error),
-			    rd_kafka_error_string(error), engine->cfg->slot);
+		fatal(engine, call, error);
 	else if (rd_kafka_error_txn_requires_abort(error))
 		verdict = ABORT;
 	else if (rd_kafka_error_is_retriable(error))
 		verdict = AGAIN;
 	else
-		engine_fail(engine, "%s: %s: %s", call, rd_kafka_error_name(error),
-			    rd_kafka_error_string(error));
-	log_warn("transaction", LOG_STR("call", call),
-		 LOG_STR("why", rd_kafka_error_string(error)),
-		 LOG_BOOL("abort", verdict == ABORT));
+		engine_again(engine, "%s: %s: %s", call, rd_kafka_error_name(error),
+			     rd_kafka_error_string(error));
+	if (verdict == AGAIN) {
+		engine_trouble(engine);
+		log_debug("transaction", LOG_STR("call", call),
+			  LOG_STR("why", rd_kafka_error_string(error)));
+	} else {
+		log_warn("transaction", LOG_STR("call", call),
+			 LOG_STR("why", rd_kafka_error_string(error)),
+			 LOG_BOOL("abort", verdict == ABORT));
+	}
 	rd_kafka_error_destroy(error);
 	return verdict;
 }
@@ -61,7 +82,7 @@ bool txn_begin(struct engine *engine)
 	if (engine->in_txn)
 		return true;
 	if (judge(engine, "begin", rd_kafka_begin_transaction(engine->producer)) != DONE)
-		return engine_fail(engine, "cannot begin a transaction");
+		return engine_again(engine, "cannot begin a transaction");
 	/* The first event after a pause does not wait a whole interval. */
 	earliest = engine->last_commit_ms + engine->cfg->commit_interval_ms;
 	engine->txn_deadline_ms = earliest > now + GATHER_MS ? earliest : now + GATHER_MS;
@@ -195,20 +216,17 @@ static enum verdict send_offsets(struct engine *engine)
 	rd_kafka_topic_partition_list_t *list = touched_offsets(engine);
 	rd_kafka_consumer_group_metadata_t *member =
 		rd_kafka_consumer_group_metadata(engine->consumer);
-	int64_t deadline = time_mono_ms() + ENGINE_CALL_MS;
+	int64_t deadline = time_mono_ms() + OFFSETS_MS;
 	enum verdict verdict = list->cnt > 0 ? AGAIN : DONE;
 
-	while (verdict == AGAIN) {
-		int64_t left = deadline - time_mono_ms();
-
-		/* Not to be resumed once its time is over. */
-		if (left <= 0) {
+	while (verdict == AGAIN && !atomic_load(&engine->stopping)) {
+		if (time_mono_ms() > deadline) {
 			verdict = ABORT;
 			break;
 		}
 		verdict = judge(engine, "send_offsets",
 				rd_kafka_send_offsets_to_transaction(
-					engine->producer, list, member, (int)left));
+					engine->producer, list, member, ENGINE_CALL_MS));
 		if (verdict == AGAIN)
 			usleep(RETRY_PAUSE_US);
 	}
@@ -294,12 +312,12 @@ static void rewind_consumer(struct engine *engine)
 	error = rd_kafka_seek_partitions(engine->consumer, list, ENGINE_CALL_MS);
 	for (int i = 0; i < list->cnt && !error; i++) {
 		if (list->elems[i].err)
-			engine_fail(engine, "cannot go back to the last commit: %s",
-				    rd_kafka_err2str(list->elems[i].err));
+			engine_again(engine, "cannot go back to the last commit: %s",
+				     rd_kafka_err2str(list->elems[i].err));
 	}
 	if (error) {
-		engine_fail(engine, "cannot go back to the last commit: %s",
-			    rd_kafka_error_string(error));
+		engine_again(engine, "cannot go back to the last commit: %s",
+			     rd_kafka_error_string(error));
 		rd_kafka_error_destroy(error);
 	}
 	rd_kafka_topic_partition_list_destroy(list);
@@ -332,7 +350,7 @@ void txn_abort(struct engine *engine, bool rewind)
 	if (verdict != DONE) {
 		/* Stopping: the next process with this id aborts it at once. */
 		if (verdict != AGAIN)
-			engine_fail(engine, "cannot abort a transaction");
+			engine_again(engine, "cannot abort a transaction");
 		return;
 	}
 	engine->in_txn = false;

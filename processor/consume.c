@@ -107,18 +107,27 @@ static void process(struct engine *engine, struct state *state,
 		reject(engine, msg, &why);
 }
 
+/* After an outage a static member may be fenced by its own earlier request to
+ * join, whose answer was lost; otherwise it is another process. */
+static void consumer_died(struct engine *engine)
+{
+	char text[256] = "";
+	rd_kafka_resp_err_t code =
+		rd_kafka_fatal_error(engine->consumer, text, sizeof(text));
+
+	if (code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID && !engine_had_trouble(engine))
+		engine_fail(engine,
+			    "consumer: %s: is another processor running with "
+			    "PROCESSOR_SLOT=%" PRId64 "?",
+			    text, engine->cfg->slot);
+	else
+		engine_again(engine, "consumer: %s", text);
+}
+
 static void consume_error(struct engine *engine, const rd_kafka_message_t *msg)
 {
-	char text[256];
-
 	switch (msg->err) {
-	case RD_KAFKA_RESP_ERR__FATAL:
-		rd_kafka_fatal_error(engine->consumer, text, sizeof(text));
-		engine_fail(engine,
-			    "consumer: %s (is another processor running with "
-			    "PROCESSOR_SLOT=%" PRId64 "?)",
-			    text, engine->cfg->slot);
-		break;
+	case RD_KAFKA_RESP_ERR__FATAL: consumer_died(engine); break;
 	case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
 		engine_fail(engine,
 			    "%s [%" PRId32 "]: the committed offset does not exist any "
@@ -127,6 +136,7 @@ static void consume_error(struct engine *engine, const rd_kafka_message_t *msg)
 			    rd_kafka_message_errstr(msg));
 		break;
 	default:
+		engine_trouble(engine);
 		log_warn("consumer", LOG_STR("why", rd_kafka_message_errstr(msg)),
 			 LOG_STR("hint", events_hint(msg->err)));
 	}

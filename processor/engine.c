@@ -15,14 +15,16 @@
 #include "log.h"
 #include "timeutil.h"
 
-#define POLL_MS      100
-#define TICK_MS      250
-#define PROBE_MS     5000
-#define IDLE_MS      5000 /* without input: windows end by the clock */
-#define CONTACT_MS   15000
-#define WATCHDOG_MS  1000
-#define WATCHDOG_MAX 30
-#define CLOSE_MAX_S  3
+#define POLL_MS          100
+#define TICK_MS          250
+#define PROBE_MS         5000
+#define IDLE_MS          5000 /* without input: windows end by the clock */
+#define TROUBLE_MS       120000
+#define CONTACT_MS       15000
+#define WATCHDOG_MS      1000
+#define WATCHDOG_MAX     30
+#define RESTART_PAUSE_US 500000
+#define CLOSE_MAX_S      3
 
 /* ---- for the other files ---- */
 
@@ -31,15 +33,32 @@ bool engine_running(const struct engine *engine)
 	return !engine->failed && !atomic_load(&engine->stopping);
 }
 
+static bool give_up(struct engine *engine, bool again, const char *fmt, va_list ap)
+{
+	if (engine->failed)
+		return false;
+	engine->failed = true;
+	engine->again = again;
+	vsnprintf(engine->failure.text, sizeof(engine->failure.text), fmt, ap);
+	return false;
+}
+
 bool engine_fail(struct engine *engine, const char *fmt, ...)
 {
 	va_list ap;
 
-	if (engine->failed)
-		return false;
-	engine->failed = true;
 	va_start(ap, fmt);
-	vsnprintf(engine->failure.text, sizeof(engine->failure.text), fmt, ap);
+	give_up(engine, false, fmt, ap);
+	va_end(ap);
+	return false;
+}
+
+bool engine_again(struct engine *engine, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	give_up(engine, true, fmt, ap);
 	va_end(ap);
 	return false;
 }
@@ -52,6 +71,17 @@ void engine_turned(struct engine *engine)
 void engine_contact(struct engine *engine)
 {
 	atomic_store(&engine->contact_ms, time_mono_ms());
+}
+
+void engine_trouble(struct engine *engine)
+{
+	engine->trouble_ms = time_mono_ms();
+}
+
+bool engine_had_trouble(const struct engine *engine)
+{
+	return engine->trouble_ms != 0 &&
+	       time_mono_ms() - engine->trouble_ms < TROUBLE_MS;
 }
 
 /* ---- turns ---- */
@@ -172,7 +202,8 @@ static void on_ended(void *arg)
 		engine_free(engine);
 		return;
 	}
-	if (engine->failed)
+	/* Told to stop, it need not have succeeded in beginning again. */
+	if (engine->failed && !engine->again)
 		service_fail(engine->service, engine->failure.text);
 	else
 		service_drained(engine->service);
@@ -188,18 +219,49 @@ static void leave(struct engine *engine)
 	drop_partitions(engine);
 	clients_free(engine);
 	free(engine->part);
+	engine->part = NULL;
+	engine->partitions = 0;
+	engine->in_txn = false;
+	engine->tally = (struct tally){0};
 }
 
-static void *run(void *arg)
+static void serve(struct engine *engine)
 {
-	struct engine *engine = arg;
-
 	if (clients_connect(engine))
 		log_info("consuming", LOG_STR("id", engine->id),
 			 LOG_INT("partitions_of_topic", engine->partitions));
 	while (engine_running(engine))
 		turn(engine);
 	leave(engine);
+}
+
+/* true: there are new clients. */
+static bool begin_again(struct engine *engine)
+{
+	struct err err;
+
+	if (!engine->failed || !engine->again || atomic_load(&engine->stopping))
+		return false;
+	log_error("beginning again from the last commit",
+		  LOG_STR("why", engine->failure.text));
+	metric_add(engine->metrics.restarts, 1);
+	atomic_store(&engine->waits, "beginning again after an error");
+	engine->failed = engine->again = false;
+	usleep(RESTART_PAUSE_US);
+	if (!clients_new(engine, &err)) {
+		clients_free(engine);
+		return engine_fail(engine, "%s", err.text);
+	}
+	return true;
+}
+
+static void *run(void *arg)
+{
+	struct engine *engine = arg;
+
+	do {
+		serve(engine);
+	} while (begin_again(engine));
 	loop_post(engine->loop, on_ended, engine);
 	return NULL;
 }

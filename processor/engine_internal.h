@@ -60,8 +60,10 @@ struct engine {
 	int32_t partitions, dlq_partitions;                         /* 0: not known yet */
 	struct partition *part; /* one per partition of the topic */
 	bool failed;
+	bool again; /* with `failed`: new clients and a new restore will do */
 	struct err failure;
 	int64_t next_tick_ms, next_probe_ms;
+	int64_t trouble_ms; /* monotonic: last failure to reach a broker; 0: never */
 
 	/* the open transaction */
 	bool in_txn;
@@ -74,13 +76,19 @@ struct engine {
 /* ---- engine.c ---- */
 
 bool engine_running(const struct engine *engine);
-/* Only a restart cures this. The first reason stands. Returns false. */
+/* The process has to end. The first reason stands. Returns false. */
 bool engine_fail(struct engine *engine, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+/* The same, but everything is given up and begun again from what is committed,
+ * as a new process would. */
+bool engine_again(struct engine *engine, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 /* The thread is alive: called at least once between two blocking calls. */
 void engine_turned(struct engine *engine);
-/* A broker answered. */
+/* A broker answered; a broker did not; did none answer lately? */
 void engine_contact(struct engine *engine);
+void engine_trouble(struct engine *engine);
+bool engine_had_trouble(const struct engine *engine);
 
 /* ---- kafka_clients.c ---- */
 

@@ -42,6 +42,9 @@ static void init_transactions(struct engine_metrics *m, struct metrics *metrics)
 				     NULL);
 	m->aborts = metrics_counter(metrics, P "aborts_total",
 				    "transactions aborted and done again", NULL);
+	m->restarts = metrics_counter(
+		metrics, P "restarts_total",
+		"times everything was begun again from the last commit", NULL);
 	m->commit_seconds =
 		metrics_histogram(metrics, P "commit_seconds",
 				  "time to write and commit a transaction", NULL);

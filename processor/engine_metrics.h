@@ -20,7 +20,7 @@ struct engine_metrics {
 	struct metric *events[ORDER_OTHER + 1];
 	struct metric *duplicates, *late, *lost, *first_beyond;
 	struct metric *rejected[REJECT_COUNT];
-	struct metric *commits, *aborts, *commit_seconds;
+	struct metric *commits, *aborts, *restarts, *commit_seconds;
 	struct metric *rebalances, *restores, *restore_seconds, *restored_records;
 	struct metric *restore_timeouts;
 	struct metric *lag, *partitions, *users, *windows;

@@ -204,6 +204,8 @@ void clients_free(struct engine *engine)
 				       RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
 	if (engine->producer)
 		rd_kafka_destroy(engine->producer);
+	engine->topic_orders = engine->topic_results = engine->topic_dlq = NULL;
+	engine->consumer = engine->producer = NULL;
 }
 
 /* ---- topics ---- */
