@@ -29,6 +29,7 @@
 #include "str.h"
 
 struct db_settings {
+	char *migrate_user, *migrate_password; /* of --migrate, with DDL rights */
 	char *host, *socket, *user, *password, *name, *ssl_ca;
 	int64_t port, max_conns, max_queue, queue_ms, timeout_ms;
 	bool ssl_required;
@@ -150,9 +151,8 @@ enum db_tx_end db_tx(struct db_conn *conn, db_tx_fn fn, void *arg, struct err *e
 bool db_migrate(struct db_conn *conn, const char *dir, struct err *err)
 	__attribute__((warn_unused_result));
 
-/* The command itself: connects (as `user` when that is not empty, else as the
- * settings say), migrates, logs; returns the exit status. */
-int db_migrate_main(const struct db_settings *cfg, const char *user, const char *password,
-		    const char *dir);
+/* The command itself: connects (as DB_MIGRATE_USER when that is set), migrates,
+ * logs; returns the exit status. */
+int db_migrate_main(const struct db_settings *cfg, const char *dir);
 
 #endif

@@ -231,17 +231,16 @@ bool db_migrate(struct db_conn *conn, const char *dir, struct err *err)
 	return ok;
 }
 
-int db_migrate_main(const struct db_settings *cfg, const char *user, const char *password,
-		    const char *dir)
+int db_migrate_main(const struct db_settings *cfg, const char *dir)
 {
 	struct db_settings own = *cfg;
 	struct err err = {0};
 	struct db_conn *conn;
 	bool ok;
 
-	if (user && user[0]) {
-		own.user = (char *)user;
-		own.password = (char *)password;
+	if (*cfg->migrate_user) {
+		own.user = cfg->migrate_user;
+		own.password = cfg->migrate_password;
 	}
 	/* Changing a large table takes as long as it takes. */
 	own.timeout_ms = 3600 * 1000;

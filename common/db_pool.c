@@ -35,6 +35,10 @@ const struct config_entry db_config[] = {
 		"ms a job may wait for a connection; then 503"),
 	CFG_INT(struct db_settings, timeout_ms, "DB_TIMEOUT_MS", "10000", 1000, 600000,
 		"ms a statement may take (whole seconds); then its connection is closed"),
+	CFG_STR(struct db_settings, migrate_user, "DB_MIGRATE_USER", "",
+		"database user of --migrate, which needs DDL rights; empty: DB_USER"),
+	CFG_SECRET(struct db_settings, migrate_password, "DB_MIGRATE_PASSWORD", "",
+		   "password of DB_MIGRATE_USER"),
 	CFG_END,
 };
 

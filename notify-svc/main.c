@@ -3,7 +3,15 @@
  * `orders-events`, sends e-mail.
  */
 #include "app.h"
-#include "migrate.h"
+
+static int migrate(void *arg, int argc, char **argv)
+{
+	const struct settings *cfg = &((struct app *)arg)->cfg;
+
+	(void)argc;
+	(void)argv;
+	return db_migrate_main(&cfg->db, cfg->migrations_dir);
+}
 
 int main(int argc, char **argv)
 {

@@ -26,9 +26,5 @@ const struct config_entry settings_config[] = {
 		"tries, with growing pauses, before a mail counts as failed"),
 	CFG_STR(SET, migrations_dir, "MIGRATIONS_DIR", "notify-svc/migrations",
 		"folder with the numbered files of --migrate"),
-	CFG_STR(SET, migrate_user, "DB_MIGRATE_USER", "",
-		"database user of --migrate, which needs DDL rights; empty: DB_USER"),
-	CFG_SECRET(SET, migrate_password, "DB_MIGRATE_PASSWORD", "",
-		   "password of DB_MIGRATE_USER"),
 	CFG_END,
 };

@@ -18,9 +18,5 @@ const struct config_entry settings_config[] = {
 		"ms between deletions of old fences and keys"),
 	CFG_STR(struct settings, migrations_dir, "MIGRATIONS_DIR", "order-svc/migrations",
 		"folder with the numbered files of --migrate"),
-	CFG_STR(struct settings, migrate_user, "DB_MIGRATE_USER", "",
-		"database user of --migrate, which needs DDL rights; empty: DB_USER"),
-	CFG_SECRET(struct settings, migrate_password, "DB_MIGRATE_PASSWORD", "",
-		   "password of DB_MIGRATE_USER"),
 	CFG_END,
 };

@@ -14,8 +14,7 @@ static int migrate(void *arg, int argc, char **argv)
 
 	(void)argc;
 	(void)argv;
-	return db_migrate_main(&cfg->db, cfg->migrate_user, cfg->migrate_password,
-			       cfg->migrations_dir);
+	return db_migrate_main(&cfg->db, cfg->migrations_dir);
 }
 
 int main(int argc, char **argv)
