@@ -19,7 +19,7 @@ export class ApiError extends Error {
 }
 
 export async function call(method, path, body, headers = {}) {
-  const init = { method, headers: { ...authorization(), ...headers } };
+  const init = { method, cache: 'no-store', headers: { ...authorization(), ...headers } };
   if (body !== undefined) {
     init.body = JSON.stringify(body);
     init.headers['Content-Type'] = 'application/json';
