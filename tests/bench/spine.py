@@ -5,6 +5,7 @@
 
 Prints a Markdown table. Nothing here passes or fails: figures belong to the machine they were taken on.
 """
+
 import argparse
 import http.client
 import json
@@ -18,6 +19,7 @@ import urllib.parse
 
 HERE = pathlib.Path(__file__).resolve().parent
 PRODUCT = "LAPTOP001"
+PROGRAMS = ("gateway", "user-svc", "product-svc", "order-svc", "notify-svc", "analytics-svc", "processor")
 
 
 class Client:
@@ -73,16 +75,33 @@ def percentile(values, p):
 
 
 def throughput(base, products, users, connections, seconds):
-    out = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", HERE / "orders.lua", base, "--",
-                          ",".join(products), str(users)], capture_output=True, text=True, check=True).stdout
+    out = subprocess.run(
+        [
+            "wrk",
+            "-t1",
+            f"-c{connections}",
+            f"-d{seconds}s",
+            "-s",
+            HERE / "orders.lua",
+            base,
+            "--",
+            ",".join(products),
+            str(users),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     return json.loads(out.strip().splitlines()[-1])
 
 
-def resident_mb(pid):
-    for line in pathlib.Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    return 0.0
+def resident_mb(stack, program):
+    """Of all its instances."""
+    total = 0
+    for one in stack["services"][program]:
+        status = pathlib.Path(f"/proc/{one['pid']}/status").read_text(encoding="ascii")
+        total += int(status.partition("VmRSS:")[2].split()[0])
+    return total / 1024
 
 
 def main():
@@ -93,7 +112,7 @@ def main():
     args = parser.parse_args()
     stack = json.loads(pathlib.Path(args.stack).read_text(encoding="utf-8"))
     base = stack["gateway"]
-    memory = {name: sum(resident_mb(one["pid"]) for one in list_) for name, list_ in stack["services"].items()}
+    memory = {name: resident_mb(stack, name) for name in PROGRAMS}
     client = Client(base)
     users = [user["user_id"] for user in client.call("GET", "/api/users?limit=100")[1]["users"]]
     products = [one["product_id"] for one in client.call("GET", "/api/products?limit=100")[1]["products"]]
@@ -104,15 +123,19 @@ def main():
     latency(base, users, args.rate, 5)  # warm
     samples = latency(base, users, args.rate, args.seconds)
     visible, placing = zip(*samples)
-    print(f"| accepted → visible in analytics, {len(samples) / args.seconds:.0f} orders/s | "
-          f"p50 {percentile(visible, 50):.0f} ms, p99 {percentile(visible, 99):.0f} ms |")
+    print(
+        f"| accepted → visible in analytics, {len(samples) / args.seconds:.0f} orders/s | "
+        f"p50 {percentile(visible, 50):.0f} ms, p99 {percentile(visible, 99):.0f} ms |"
+    )
     print(f"| placing an order, same run | p50 {percentile(placing, 50):.1f} ms, p99 {percentile(placing, 99):.1f} ms |")
     for connections in (1, 8, 32):
         run = throughput(base, products, len(users), connections, max(5, args.seconds // 2))
-        print(f"| orders/s through the gateway, {connections} connections | {run['requests'] / run['seconds']:.0f} "
-              f"(p50 {run['p50_ms']} ms, p99 {run['p99_ms']} ms, {run['errors']} errors) |", flush=True)
-    memory = sum(resident_mb(one["pid"]) for list_ in stack["services"].values() for one in list_)
-    print(f"| resident memory after, all programs | {memory:.1f} MB |")
+        print(
+            f"| orders/s through the gateway, {connections} connections | {run['requests'] / run['seconds']:.0f} "
+            f"(p50 {run['p50_ms']} ms, p99 {run['p99_ms']} ms, {run['errors']} errors) |",
+            flush=True,
+        )
+    print(f"| resident memory after, all programs | {sum(resident_mb(stack, name) for name in PROGRAMS):.1f} MB |")
 
 
 if __name__ == "__main__":
