@@ -24,6 +24,15 @@ def stack():
             shared.close()
 
 
+@pytest.fixture(autouse=True)
+def nothing_died(request):
+    """A process that dies counts against the test that killed it, and only that one."""
+    shared = "stack" in request.fixturenames and request.getfixturevalue("stack")
+    yield
+    died = shared.revive() if shared else []
+    assert not died, "\n".join(died)
+
+
 @pytest.fixture
 def new_stack():
     made = []

@@ -100,6 +100,17 @@ class Stack:
                 report.unlink()
         assert not reports, f"sanitizer reports (logs in {keep}):\n{text}"
 
+    def revive(self):
+        """Starts what does not run; returns what that was, with the end of its log."""
+        died = []
+        for one in [one for group in self.json["services"].values() for one in group]:
+            if not runs(one["pid"]):
+                died.append(f"{one['name']} died; the end of its log:\n{self.log(one['name'])[-1500:]}")
+                self.tool("start", one["name"], check=False)
+        if died:
+            self.refresh()
+        return died
+
     def kill(self, name, signal="KILL"):
         self.tool("kill", name, "--signal", signal)
 
