@@ -29,15 +29,15 @@ enum caller_kind { CALLER_ANONYMOUS, CALLER_USER, CALLER_SERVICE };
 
 struct caller {
 	enum caller_kind kind;
-	int64_t user_id; /* CALLER_USER */
-	bool admin;	 /* CALLER_USER with role "admin" */
+	int64_t user_id;  /* CALLER_USER */
+	bool admin;       /* CALLER_USER with role "admin" */
 	char service[24]; /* CALLER_SERVICE: "order-svc" */
 };
 
 struct auth_settings {
-	int mode;	      /* enum auth_mode */
+	int mode;             /* enum auth_mode */
 	char *service_secret; /* shared by all services */
-	char *issuer;	      /* expected "iss" */
+	char *issuer;         /* expected "iss" */
 };
 extern const struct config_entry auth_config[]; /* AUTH_MODE SERVICE_SECRET AUTH_ISSUER */
 
@@ -48,7 +48,8 @@ struct auth;
  * an unknown kid. `client` may be NULL: only auth_set_keys() then (user-svc,
  * which has the keys itself). */
 struct auth *auth_new(struct loop *loop, const struct auth_settings *cfg,
-		      struct http_client *client, struct metrics *metrics, struct err *err);
+		      struct http_client *client, struct metrics *metrics,
+		      struct err *err);
 /* The client must be freed first: its pending calls end in here. */
 void auth_free(struct auth *auth);
 /* A JWKS document (RFC 7517); replaces all keys. Own thread. */
@@ -67,8 +68,9 @@ bool auth_check(struct auth *auth, struct str authorization, struct caller *call
 
 /* May this caller act for user_id? Own user, admin, any service; in demo mode
  * also an anonymous one. Otherwise ERR_UNAUTHORIZED (anonymous) or ERR_FORBIDDEN. */
-bool auth_may_act_for(const struct auth *auth, const struct caller *caller, int64_t user_id,
-		      struct err *err) __attribute__((warn_unused_result));
+bool auth_may_act_for(const struct auth *auth, const struct caller *caller,
+		      int64_t user_id, struct err *err)
+	__attribute__((warn_unused_result));
 /* Admins; services; in demo mode also anonymous callers when `demo_anyone`. */
 bool auth_is_admin(const struct auth *auth, const struct caller *caller, bool demo_anyone,
 		   struct err *err) __attribute__((warn_unused_result));

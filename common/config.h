@@ -26,34 +26,49 @@ enum config_type {
 struct config_entry {
 	const char *name; /* NULL ends a table */
 	enum config_type type;
-	size_t offset; /* of the member in the program's settings struct */
-	const char *fallback; /* default as text; NULL: the setting is required */
-	const char *help;     /* one line; says the unit */
-	bool secret;	      /* masked by --check-config */
-	int64_t min, max;     /* CONFIG_INT */
+	size_t offset;              /* of the member in the program's settings struct */
+	const char *fallback;       /* default as text; NULL: the setting is required */
+	const char *help;           /* one line; says the unit */
+	bool secret;                /* masked by --check-config */
+	int64_t min, max;           /* CONFIG_INT */
 	const char *const *choices; /* CONFIG_ENUM, ends with NULL */
 };
 
 /* For tables: the struct type is named once per entry. */
-#define CFG_STR(S, m, env, def, text)                                                        \
-	{.name = (env), .type = CONFIG_STR, .offset = offsetof(S, m), .fallback = (def),     \
-	 .help = (text)}
-#define CFG_SECRET(S, m, env, def, text)                                                     \
-	{.name = (env), .type = CONFIG_STR, .offset = offsetof(S, m), .fallback = (def),     \
-	 .help = (text), .secret = true}
-#define CFG_LISTEN(S, m, env, def, text)                                                     \
-	{.name = (env), .type = CONFIG_LISTEN, .offset = offsetof(S, m), .fallback = (def),  \
-	 .help = (text)}
-#define CFG_INT(S, m, env, def, lo, hi, text)                                                \
-	{.name = (env), .type = CONFIG_INT, .offset = offsetof(S, m), .fallback = (def),     \
-	 .help = (text), .min = (lo), .max = (hi)}
-#define CFG_BOOL(S, m, env, def, text)                                                       \
-	{.name = (env), .type = CONFIG_BOOL, .offset = offsetof(S, m), .fallback = (def),    \
-	 .help = (text)}
-#define CFG_ENUM(S, m, env, def, list, text)                                                 \
-	{.name = (env), .type = CONFIG_ENUM, .offset = offsetof(S, m), .fallback = (def),    \
-	 .help = (text), .choices = (list)}
-#define CFG_END {.name = NULL}
+#define CFG_STR(S, m, env, def, text)                                        \
+	{                                                                    \
+		.name = (env), .type = CONFIG_STR, .offset = offsetof(S, m), \
+		.fallback = (def), .help = (text)                            \
+	}
+#define CFG_SECRET(S, m, env, def, text)                                     \
+	{                                                                    \
+		.name = (env), .type = CONFIG_STR, .offset = offsetof(S, m), \
+		.fallback = (def), .help = (text), .secret = true            \
+	}
+#define CFG_LISTEN(S, m, env, def, text)                                        \
+	{                                                                       \
+		.name = (env), .type = CONFIG_LISTEN, .offset = offsetof(S, m), \
+		.fallback = (def), .help = (text)                               \
+	}
+#define CFG_INT(S, m, env, def, lo, hi, text)                                \
+	{                                                                    \
+		.name = (env), .type = CONFIG_INT, .offset = offsetof(S, m), \
+		.fallback = (def), .help = (text), .min = (lo), .max = (hi)  \
+	}
+#define CFG_BOOL(S, m, env, def, text)                                        \
+	{                                                                     \
+		.name = (env), .type = CONFIG_BOOL, .offset = offsetof(S, m), \
+		.fallback = (def), .help = (text)                             \
+	}
+#define CFG_ENUM(S, m, env, def, list, text)                                  \
+	{                                                                     \
+		.name = (env), .type = CONFIG_ENUM, .offset = offsetof(S, m), \
+		.fallback = (def), .help = (text), .choices = (list)          \
+	}
+#define CFG_END              \
+	{                    \
+		.name = NULL \
+	}
 
 /* Several tables (common parts and the program's own) filling one struct each. */
 struct config_part {

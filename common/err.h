@@ -13,18 +13,18 @@
 
 enum err_code {
 	ERR_NONE = 0,
-	ERR_INPUT,	  /* the caller sent something wrong: 400 */
-	ERR_UNAUTHORIZED, /* no or bad credentials: 401 */
-	ERR_FORBIDDEN,	  /* known caller, not allowed: 403 */
-	ERR_NOT_FOUND,	  /* 404 */
-	ERR_CONFLICT,	  /* the state forbids it: 409 */
-	ERR_PRECONDITION, /* If-Match failed: 412 */
-	ERR_UNPROCESSABLE, /* understood and refused: 422 */
+	ERR_INPUT,                 /* the caller sent something wrong: 400 */
+	ERR_UNAUTHORIZED,          /* no or bad credentials: 401 */
+	ERR_FORBIDDEN,             /* known caller, not allowed: 403 */
+	ERR_NOT_FOUND,             /* 404 */
+	ERR_CONFLICT,              /* the state forbids it: 409 */
+	ERR_PRECONDITION,          /* If-Match failed: 412 */
+	ERR_UNPROCESSABLE,         /* understood and refused: 422 */
 	ERR_PRECONDITION_REQUIRED, /* If-Match is missing: 428 */
-	ERR_BUSY,	  /* a limit is reached or a part is away; try again: 503 */
-	ERR_TIMEOUT,	  /* a deadline passed, the outcome may be unknown: 504 */
-	ERR_UPSTREAM,	  /* another service answered nonsense or not at all: 502 */
-	ERR_INTERNAL,	  /* a fault of ours: 500 */
+	ERR_BUSY,     /* a limit is reached or a part is away; try again: 503 */
+	ERR_TIMEOUT,  /* a deadline passed, the outcome may be unknown: 504 */
+	ERR_UPSTREAM, /* another service answered nonsense or not at all: 502 */
+	ERR_INTERNAL, /* a fault of ours: 500 */
 };
 
 #define ERR_TEXT_MAX  256
@@ -56,7 +56,8 @@ bool err_slug(struct err *err, enum err_code code, const char *slug, const char 
 	__attribute__((format(printf, 4, 5)));
 
 /* Puts "context: " in front of the text, keeping everything else. Returns false. */
-bool err_wrap(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+bool err_wrap(struct err *err, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 
 /* HTTP status of a code; the slug shown when err->slug is empty. */
 int err_status(enum err_code code);

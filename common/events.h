@@ -29,7 +29,8 @@ extern const struct config_entry events_config[];
  * `broker.version.fallback` from KAFKA_API_VERSION, no Nagle, short reconnects.
  * Declared here as void to keep rdkafka.h fenced; it is a rd_kafka_conf_t *,
  * owned by the caller. NULL: `err` names the setting. */
-void *events_conf(const struct events_settings *cfg, const char *client_id, struct err *err);
+void *events_conf(const struct events_settings *cfg, const char *client_id,
+		  struct err *err);
 
 /* Plain words for a librdkafka error code, with what to do: for TLS failures it
  * names KAFKA_SSL_CAFILE, for unknown topics the topics tool. */
@@ -48,27 +49,28 @@ struct events_message {
 struct events_consumer;
 
 enum events_start {
-	EVENTS_GROUP,	   /* member of a consumer group, continues where it was */
-	EVENTS_EVERYTHING  /* all partitions from the beginning, no group */
+	EVENTS_GROUP,     /* member of a consumer group, continues where it was */
+	EVENTS_EVERYTHING /* all partitions from the beginning, no group */
 };
 
 struct events_consumer_config {
 	const char *topic;
 	enum events_start start;
-	const char *group;     /* EVENTS_GROUP: group id */
-	size_t max_batch;      /* messages handed over at once; default 200 */
+	const char *group; /* EVENTS_GROUP: group id */
+	size_t max_batch;  /* messages handed over at once; default 200 */
 	/* Messages of possibly several partitions, in offset order within each.
 	 * Valid until the callback returns. No more are delivered until
 	 * events_consumer_done() is called (also from inside). */
-	void (*on_batch)(struct events_consumer *consumer, const struct events_message *msgs,
-			 size_t n, void *arg);
+	void (*on_batch)(struct events_consumer *consumer,
+			 const struct events_message *msgs, size_t n, void *arg);
 	/* EVENTS_EVERYTHING: once, when every partition passed the end offset
 	 * that was seen at the start. May be NULL. */
 	void (*on_caught_up)(void *arg);
 	void *arg;
 };
 
-struct events_consumer *events_consumer_new(struct loop *loop, const struct events_settings *cfg,
+struct events_consumer *events_consumer_new(struct loop *loop,
+					    const struct events_settings *cfg,
 					    const struct events_consumer_config *c,
 					    struct metrics *metrics, struct err *err);
 /* The batch is dealt with durably: its offsets may be committed (ok), or it
@@ -88,15 +90,15 @@ struct events_producer;
 
 struct events_record {
 	struct str key, value;
-	const char *event_id;	  /* header "event_id"; may be NULL */
-	struct str traceparent;	  /* header; .at == NULL: none */
-	bool delivered;		  /* filled by events_producer_send() */
-	bool never;		  /* filled: it can never be delivered (too large) */
+	const char *event_id;   /* header "event_id"; may be NULL */
+	struct str traceparent; /* header; .at == NULL: none */
+	bool delivered;         /* filled by events_producer_send() */
+	bool never;             /* filled: it can never be delivered (too large) */
 };
 
 struct events_producer *events_producer_new(const struct events_settings *cfg,
-					    const char *client_id, struct metrics *metrics,
-					    struct err *err);
+					    const char *client_id,
+					    struct metrics *metrics, struct err *err);
 void events_producer_free(struct events_producer *producer);
 /* Sends all records and waits for every delivery report, at most `timeout_ms`.
  * true: all delivered. false: see each record; the idempotent producer keeps

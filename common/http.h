@@ -39,8 +39,8 @@ struct http_route {
 };
 
 struct http_limits {
-	size_t max_body;   /* 413 above it; default 64 KB */
-	unsigned max_conns; /* default 1024; further ones get 503 and a close */
+	size_t max_body;            /* 413 above it; default 64 KB */
+	unsigned max_conns;         /* default 1024; further ones get 503 and a close */
 	int idle_s, head_s, body_s; /* defaults 30, 10, 30 */
 };
 
@@ -49,8 +49,8 @@ struct http_limits {
  * and shop_http_request_seconds{route}. */
 struct http_server *http_server_new(struct loop *loop, const char *listen,
 				    const struct http_route *routes, void *app,
-				    const struct http_limits *limits, struct metrics *metrics,
-				    struct err *err);
+				    const struct http_limits *limits,
+				    struct metrics *metrics, struct err *err);
 uint16_t http_server_port(const struct http_server *server);
 /* Stop accepting, answer with Connection: close, close idle connections;
  * `drained` runs (on the loop) when the last request is answered. */
@@ -95,7 +95,8 @@ struct loop *http_loop(struct http_req *req);
 /* Copies both; a value with CR, LF or NUL is refused (dropped with a log line). */
 void http_set_header(struct http_req *req, const char *name, const char *value);
 /* All finish the request. `body` is copied. */
-void http_reply(struct http_req *req, int status, const char *content_type, struct str body);
+void http_reply(struct http_req *req, int status, const char *content_type,
+		struct str body);
 void http_reply_json(struct http_req *req, int status, struct str json);
 /* Takes the writer's text and finishes the writer; 500 if !jw_ok(). */
 void http_reply_jw(struct http_req *req, int status, struct jw *w);

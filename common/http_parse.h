@@ -15,20 +15,26 @@
 
 #include "str.h"
 
-#define HTTP_MAX_HEAD	32768
-#define HTTP_MAX_LINE	8000
+#define HTTP_MAX_HEAD   32768
+#define HTTP_MAX_LINE   8000
 #define HTTP_MAX_TARGET 8000
 #define HTTP_MAX_FIELDS 100
 
 enum http_method_id {
-	HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_DELETE, HTTP_OPTIONS, HTTP_PATCH,
+	HTTP_GET,
+	HTTP_HEAD,
+	HTTP_POST,
+	HTTP_PUT,
+	HTTP_DELETE,
+	HTTP_OPTIONS,
+	HTTP_PATCH,
 	HTTP_METHODS
 };
 const char *http_method_name(enum http_method_id method);
 
 enum http_framing {
 	HTTP_NO_BODY,
-	HTTP_LENGTH,	/* content_length bytes */
+	HTTP_LENGTH, /* content_length bytes */
 	HTTP_CHUNKED,
 	HTTP_UNTIL_CLOSE /* responses only */
 };
@@ -40,8 +46,8 @@ struct http_field {
 struct http_head {
 	/* requests */
 	enum http_method_id method;
-	struct str target; /* as received */
-	struct str authority; /* of an absolute-form target, else .at == NULL */
+	struct str target;      /* as received */
+	struct str authority;   /* of an absolute-form target, else .at == NULL */
 	struct str path, query; /* raw; query.at == NULL when there is no '?' */
 	bool expect_continue;
 	/* responses */
@@ -82,15 +88,20 @@ bool http_is_value(struct str s);
 
 /* ---- chunked bodies ---- */
 
-enum http_chunk_state { HTTP_CHUNK_SIZE, HTTP_CHUNK_DATA, HTTP_CHUNK_CRLF, HTTP_CHUNK_TRAILER,
-			HTTP_CHUNK_END };
+enum http_chunk_state {
+	HTTP_CHUNK_SIZE,
+	HTTP_CHUNK_DATA,
+	HTTP_CHUNK_CRLF,
+	HTTP_CHUNK_TRAILER,
+	HTTP_CHUNK_END
+};
 
 struct http_chunks {
 	enum http_chunk_state state;
-	uint64_t left;	/* of the current chunk */
+	uint64_t left;  /* of the current chunk */
 	uint64_t total; /* data bytes so far */
 	uint64_t max_total;
-	unsigned tiny;	/* chunks under 16 bytes, capped */
+	unsigned tiny; /* chunks under 16 bytes, capped */
 	size_t trailer;
 };
 
@@ -111,7 +122,7 @@ bool http_path_normalise(struct str path, char *dst, size_t size, size_t *len);
 size_t http_path_encode(struct str path, char *dst, size_t size);
 /* Value of a query parameter, decoded ('+' is a space) into dst. false: absent
  * or malformed; `*malformed` tells which (may be NULL). */
-bool http_query_get(struct str query, const char *name, char *dst, size_t size, size_t *len,
-		    bool *malformed);
+bool http_query_get(struct str query, const char *name, char *dst, size_t size,
+		    size_t *len, bool *malformed);
 
 #endif

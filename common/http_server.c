@@ -59,7 +59,7 @@ static struct addrinfo *resolve(const char *listen, struct err *err)
 
 static uint16_t bound_port(int fd)
 {
-	struct sockaddr_storage addr;
+	struct sockaddr_storage addr = {0};
 	socklen_t len = sizeof(addr);
 
 	if (getsockname(fd, (struct sockaddr *)&addr, &len) != 0)

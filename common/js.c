@@ -38,18 +38,20 @@ json_t *js_parse(struct str text, struct err *err)
 	json_t *doc;
 
 	if (text.len == 0) {
-		err_slug(err, ERR_INPUT, "invalid_json", "the body is empty, JSON is expected");
+		err_slug(err, ERR_INPUT, "invalid_json",
+			 "the body is empty, JSON is expected");
 		return NULL;
 	}
 	if (!depth_ok(text)) {
-		err_slug(err, ERR_INPUT, "invalid_json", "JSON nested deeper than %d levels",
-			 JS_MAX_DEPTH);
+		err_slug(err, ERR_INPUT, "invalid_json",
+			 "JSON nested deeper than %d levels", JS_MAX_DEPTH);
 		return NULL;
 	}
 	doc = json_loadb(text.at, text.len, JSON_REJECT_DUPLICATES, &why);
 	if (!doc)
-		err_slug(err, ERR_INPUT, "invalid_json", "not valid JSON: %s (line %d, column %d)",
-			 why.text, why.line, why.column);
+		err_slug(err, ERR_INPUT, "invalid_json",
+			 "not valid JSON: %s (line %d, column %d)", why.text, why.line,
+			 why.column);
 	return doc;
 }
 
@@ -59,7 +61,8 @@ json_t *js_parse_object(struct str text, struct err *err)
 
 	if (doc && !json_is_object(doc)) {
 		json_decref(doc);
-		err_slug(err, ERR_INPUT, "invalid_json", "the body must be a JSON object");
+		err_slug(err, ERR_INPUT, "invalid_json",
+			 "the body must be a JSON object");
 		return NULL;
 	}
 	return doc;
@@ -86,7 +89,8 @@ bool js_only(json_t *obj, const char *path, const char *const *allowed, struct e
 	const char *key;
 	json_t *value;
 
-	json_object_foreach (obj, key, value) {
+	json_object_foreach(obj, key, value)
+	{
 		char field[ERR_FIELD_MAX];
 
 		if (listed(allowed, key))
@@ -146,7 +150,8 @@ bool js_int_at(json_t *obj, const char *prefix, const char *key, int64_t min, in
 		return bad(err, prefix, key, "must be a whole number");
 	*out = json_integer_value(value);
 	if (*out < min || *out > max) {
-		snprintf(what, sizeof(what), "must be from %" PRId64 " to %" PRId64, min, max);
+		snprintf(what, sizeof(what), "must be from %" PRId64 " to %" PRId64, min,
+			 max);
 		return bad(err, prefix, key, what);
 	}
 	return true;
@@ -165,8 +170,8 @@ static bool to_cents(json_t *value, int64_t *cents)
 	return money_from_double(json_real_value(value), cents);
 }
 
-bool js_money_at(json_t *obj, const char *prefix, const char *key, int64_t min, int64_t max,
-		 int64_t *cents, struct err *err)
+bool js_money_at(json_t *obj, const char *prefix, const char *key, int64_t min,
+		 int64_t max, int64_t *cents, struct err *err)
 {
 	json_t *value = member(obj, prefix, key, err);
 	char low[MONEY_TEXT_MAX], high[MONEY_TEXT_MAX], what[96];
@@ -176,7 +181,8 @@ bool js_money_at(json_t *obj, const char *prefix, const char *key, int64_t min, 
 	if (!json_is_number(value))
 		return bad(err, prefix, key, "must be a number");
 	if (!to_cents(value, cents))
-		return bad(err, prefix, key, "must be an amount with at most two decimals");
+		return bad(err, prefix, key,
+			   "must be an amount with at most two decimals");
 	if (*cents < min || *cents > max) {
 		money_format(low, min);
 		money_format(high, max);

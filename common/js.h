@@ -37,12 +37,13 @@ bool js_str_at(json_t *obj, const char *prefix, const char *key, size_t min, siz
 bool js_int_at(json_t *obj, const char *prefix, const char *key, int64_t min, int64_t max,
 	       int64_t *out, struct err *err);
 /* Amount in cents: number or decimal; at most two decimals; min..max in cents. */
-bool js_money_at(json_t *obj, const char *prefix, const char *key, int64_t min, int64_t max,
-		 int64_t *cents, struct err *err);
+bool js_money_at(json_t *obj, const char *prefix, const char *key, int64_t min,
+		 int64_t max, int64_t *cents, struct err *err);
 
-#define js_str(obj, key, min, max, out, err)   js_str_at(obj, "", key, min, max, out, err)
-#define js_int(obj, key, min, max, out, err)   js_int_at(obj, "", key, min, max, out, err)
-#define js_money(obj, key, min, max, out, err) js_money_at(obj, "", key, min, max, out, err)
+#define js_str(obj, key, min, max, out, err) js_str_at(obj, "", key, min, max, out, err)
+#define js_int(obj, key, min, max, out, err) js_int_at(obj, "", key, min, max, out, err)
+#define js_money(obj, key, min, max, out, err) \
+	js_money_at(obj, "", key, min, max, out, err)
 
 /* Is the member there (and not null)? For optional ones. */
 bool js_has(json_t *obj, const char *key);

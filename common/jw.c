@@ -116,9 +116,7 @@ static void put_escaped(struct jw *w, unsigned char c)
 	case '\n': at = "\\n"; break;
 	case '\r': at = "\\r"; break;
 	case '\t': at = "\\t"; break;
-	default:
-		snprintf(esc, sizeof(esc), "\\u%04x", c);
-		at = esc;
+	default: snprintf(esc, sizeof(esc), "\\u%04x", c); at = esc;
 	}
 	put(w, at, strlen(at));
 }

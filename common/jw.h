@@ -24,10 +24,10 @@ struct jw {
 	char *buf; /* owned by the writer unless taken by jw_take() */
 	size_t len, cap, max;
 	bool failed;
-	bool fixed;		  /* buf is the caller's and does not grow */
+	bool fixed; /* buf is the caller's and does not grow */
 	unsigned depth;
 	unsigned char more[JW_MAX_DEPTH]; /* a comma is due before the next item */
-	char close[JW_MAX_DEPTH];	  /* '}' or ']' */
+	char close[JW_MAX_DEPTH];         /* '}' or ']' */
 	bool after_key;
 };
 

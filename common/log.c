@@ -6,7 +6,7 @@
 #include "jw.h"
 #include "timeutil.h"
 
-#define LINE_MAX_BYTES	8192
+#define LINE_MAX_BYTES  8192
 #define VALUE_MAX_BYTES 2048
 
 /* Set once before threads start, then only read. */

@@ -28,10 +28,12 @@ struct log_field {
 	double d;
 };
 
-#define LOG_STR(k, z)	 ((struct log_field){.key = (k), .type = LOG_T_STR, .s = str_from(z)})
+#define LOG_STR(k, z) \
+	((struct log_field){.key = (k), .type = LOG_T_STR, .s = str_from(z)})
 #define LOG_SLICE(k, sl) ((struct log_field){.key = (k), .type = LOG_T_STR, .s = (sl)})
-#define LOG_INT(k, n)	 ((struct log_field){.key = (k), .type = LOG_T_INT, .i = (int64_t)(n)})
-#define LOG_BOOL(k, b)	 ((struct log_field){.key = (k), .type = LOG_T_BOOL, .i = (b)})
+#define LOG_INT(k, n) \
+	((struct log_field){.key = (k), .type = LOG_T_INT, .i = (int64_t)(n)})
+#define LOG_BOOL(k, b)   ((struct log_field){.key = (k), .type = LOG_T_BOOL, .i = (b)})
 #define LOG_DOUBLE(k, x) ((struct log_field){.key = (k), .type = LOG_T_DOUBLE, .d = (x)})
 
 /* Call once, before threads start. `svc` must outlive the process. */
@@ -40,12 +42,12 @@ bool log_level_parse(const char *name, enum log_level *out);
 bool log_enabled(enum log_level level);
 void log_write(enum log_level level, const char *msg, const struct log_field *fields);
 
-#define LOG_AT(level, msg, ...)                                                              \
-	do {                                                                                 \
-		if (log_enabled(level))                                                      \
-			log_write(level, msg,                                                \
-				  (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){     \
-					  .key = NULL}});                                    \
+#define LOG_AT(level, msg, ...)                                                      \
+	do {                                                                         \
+		if (log_enabled(level))                                              \
+			log_write(level, msg,                                        \
+				  (const struct log_field[]){                        \
+					  __VA_ARGS__ __VA_OPT__(, ){.key = NULL}}); \
 	} while (0)
 
 #define log_debug(msg, ...) LOG_AT(LOG_DEBUG, msg, __VA_ARGS__)

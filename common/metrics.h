@@ -14,7 +14,7 @@
 #include "jw.h"
 
 struct metrics; /* one registry per process */
-struct metric;	/* one series: a family with fixed label values */
+struct metric;  /* one series: a family with fixed label values */
 
 #define METRICS_MAX_SERIES 1024
 
@@ -25,13 +25,13 @@ void metrics_free(struct metrics *metrics);
  * or NULL; label values must be safe (ours, or escaped by metrics_label()).
  * Registering the same name and labels again returns the same series.
  * Owned by `metrics`, valid until metrics_free(). Never NULL. */
-struct metric *metrics_counter(struct metrics *metrics, const char *name, const char *help,
-			       const char *labels);
+struct metric *metrics_counter(struct metrics *metrics, const char *name,
+			       const char *help, const char *labels);
 struct metric *metrics_gauge(struct metrics *metrics, const char *name, const char *help,
 			     const char *labels);
 /* Seconds; buckets 0.5 ms … 10 s, factor about 2.5. */
-struct metric *metrics_histogram(struct metrics *metrics, const char *name, const char *help,
-				 const char *labels);
+struct metric *metrics_histogram(struct metrics *metrics, const char *name,
+				 const char *help, const char *labels);
 
 void metric_add(struct metric *m, int64_t n); /* counter, gauge */
 void metric_set(struct metric *m, int64_t n); /* gauge */

@@ -9,7 +9,7 @@ bool money_parse(struct str text, int64_t *cents)
 {
 	bool negative = text.len && text.at[0] == '-';
 	const char *dot;
-	struct str whole, part = STR_NONE;
+	struct str whole, part;
 	uint64_t units, hundredths = 0;
 
 	if (negative) {
@@ -51,8 +51,8 @@ int money_format(char *dst, int64_t cents)
 {
 	uint64_t abs = cents < 0 ? 0 - (uint64_t)cents : (uint64_t)cents;
 
-	return snprintf(dst, MONEY_TEXT_MAX, "%s%" PRIu64 ".%02" PRIu64, cents < 0 ? "-" : "",
-			abs / 100, abs % 100);
+	return snprintf(dst, MONEY_TEXT_MAX, "%s%" PRIu64 ".%02" PRIu64,
+			cents < 0 ? "-" : "", abs / 100, abs % 100);
 }
 
 int64_t money_average(int64_t cents, int64_t count)

@@ -15,7 +15,7 @@
 
 /* The largest DECIMAL(12,2): 9999999999.99 */
 #define MONEY_MAX_CENTS 999999999999LL
-#define MONEY_TEXT_MAX	24
+#define MONEY_TEXT_MAX  24
 
 /* "1999.99", "-5", "3.5"; at most two decimals, at most MONEY_MAX_CENTS. */
 bool money_parse(struct str text, int64_t *cents);

@@ -228,25 +228,23 @@ static int dispatch(struct service *service, const struct config_part *parts, in
 {
 	const struct service_spec *spec = service->spec;
 	const struct service_command *command;
+	bool check;
 
 	if (argc < 2)
 		return run(service);
-	if (strcmp(argv[1], "--check-config") == 0 &&
-	    (command = find_command(spec, "--check-config")) == NULL) {
-		config_print_effective(parts);
-		return EXIT_SUCCESS;
-	}
 	if (strcmp(argv[1], "--health") == 0)
 		return service_probe(service->settings.admin_listen);
-	command = find_command(spec, argv[1]);
-	if (!command) {
-		fprintf(stderr, "%s: unknown argument \"%s\"; see --help\n", spec->name,
-			argv[1]);
-		return 2;
-	}
-	if (strcmp(argv[1], "--check-config") == 0)
+	check = strcmp(argv[1], "--check-config") == 0;
+	if (check)
 		config_print_effective(parts);
-	return command->run(spec->app, argc - 2, argv + 2);
+	/* A program may check more than its settings under the same flag. */
+	command = find_command(spec, argv[1]);
+	if (command)
+		return command->run(spec->app, argc - 2, argv + 2);
+	if (check)
+		return EXIT_SUCCESS;
+	fprintf(stderr, "%s: unknown argument \"%s\"; see --help\n", spec->name, argv[1]);
+	return 2;
 }
 
 int service_main(const struct service_spec *spec, int argc, char **argv)

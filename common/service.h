@@ -39,9 +39,9 @@ struct service_command {
 };
 
 struct service_spec {
-	const char *name;  /* "order-svc" */
-	const char *about; /* one line for --help */
-	const struct config_part *parts; /* the program's own and shared tables */
+	const char *name;                       /* "order-svc" */
+	const char *about;                      /* one line for --help */
+	const struct config_part *parts;        /* the program's own and shared tables */
 	const struct service_command *commands; /* may be NULL */
 	void *app;
 	/* Makes everything; last the public listener. false: `err`, exit 1. */

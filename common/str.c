@@ -22,7 +22,8 @@ bool str_ieq(struct str a, struct str b)
 
 bool str_starts(struct str s, struct str head)
 {
-	return s.len >= head.len && (head.len == 0 || memcmp(s.at, head.at, head.len) == 0);
+	return s.len >= head.len &&
+	       (head.len == 0 || memcmp(s.at, head.at, head.len) == 0);
 }
 
 static bool is_blank(char c)
@@ -89,7 +90,12 @@ bool str_i64(struct str s, int64_t *out)
 static size_t utf8_sequence(const unsigned char *s, size_t left)
 {
 	unsigned char c = s[0];
-	size_t len = c < 0x80 ? 1 : c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
+	size_t len = c < 0x80   ? 1
+		     : c < 0xc2 ? 0
+		     : c < 0xe0 ? 2
+		     : c < 0xf0 ? 3
+		     : c < 0xf5 ? 4
+				: 0;
 
 	if (len == 0 || len > left)
 		return 0;

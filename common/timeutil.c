@@ -42,8 +42,9 @@ int time_format(char *dst, int64_t wall_ms, bool with_ms)
 		return snprintf(dst, TIME_TEXT_MAX, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ",
 				tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
 				tm.tm_min, tm.tm_sec, ms);
-	return snprintf(dst, TIME_TEXT_MAX, "%04d-%02d-%02dT%02d:%02d:%02dZ", tm.tm_year + 1900,
-			tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+	return snprintf(dst, TIME_TEXT_MAX, "%04d-%02d-%02dT%02d:%02d:%02dZ",
+			tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
+			tm.tm_min, tm.tm_sec);
 }
 
 /* Howard Hinnant's days_from_civil: days since 1970-01-01. */
@@ -106,8 +107,8 @@ static bool parse_offset(const char **p, const char *end, bool mysql, int64_t *s
 		return false;
 	if (sign == 'Z' || sign == 'z')
 		return true;
-	if (!digits(p, end, 2, &hours) || !literal(p, end, ":") || !digits(p, end, 2, &minutes) ||
-	    hours > 23 || minutes > 59)
+	if (!digits(p, end, 2, &hours) || !literal(p, end, ":") ||
+	    !digits(p, end, 2, &minutes) || hours > 23 || minutes > 59)
 		return false;
 	*secs = (int64_t)(hours * 3600 + minutes * 60) * (sign == '-' ? -1 : 1);
 	return true;
@@ -115,7 +116,8 @@ static bool parse_offset(const char **p, const char *end, bool mysql, int64_t *s
 
 static unsigned days_in_month(unsigned year, unsigned month)
 {
-	static const unsigned char days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+	static const unsigned char days[] = {31, 28, 31, 30, 31, 30,
+					     31, 31, 30, 31, 30, 31};
 	bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
 
 	return month == 2 && leap ? 29 : days[month - 1];
@@ -128,19 +130,23 @@ bool time_parse(struct str text, int64_t *wall_ms)
 	int64_t offset;
 	bool mysql;
 
-	if (!digits(&p, end, 4, &year) || !literal(&p, end, "-") || !digits(&p, end, 2, &month) ||
-	    !literal(&p, end, "-") || !digits(&p, end, 2, &day))
+	if (!digits(&p, end, 4, &year) || !literal(&p, end, "-") ||
+	    !digits(&p, end, 2, &month) || !literal(&p, end, "-") ||
+	    !digits(&p, end, 2, &day))
 		return false;
 	mysql = p < end && *p == ' ';
-	if (!literal(&p, end, "Tt ") || !digits(&p, end, 2, &hour) || !literal(&p, end, ":") ||
-	    !digits(&p, end, 2, &minute) || !literal(&p, end, ":") || !digits(&p, end, 2, &second))
+	if (!literal(&p, end, "Tt ") || !digits(&p, end, 2, &hour) ||
+	    !literal(&p, end, ":") || !digits(&p, end, 2, &minute) ||
+	    !literal(&p, end, ":") || !digits(&p, end, 2, &second))
 		return false;
-	if (!parse_fraction(&p, end, &ms) || !parse_offset(&p, end, mysql, &offset) || p != end)
+	if (!parse_fraction(&p, end, &ms) || !parse_offset(&p, end, mysql, &offset) ||
+	    p != end)
 		return false;
-	if (month < 1 || month > 12 || day < 1 || day > days_in_month(year, month) || hour > 23 ||
-	    minute > 59 || second > 60)
+	if (month < 1 || month > 12 || day < 1 || day > days_in_month(year, month) ||
+	    hour > 23 || minute > 59 || second > 60)
 		return false;
-	*wall_ms = ((days_from_civil(year, month, day) * 24 + hour) * 60 + minute) * 60000 +
-		   ((int64_t)second - offset) * 1000 + ms;
+	*wall_ms =
+		((days_from_civil(year, month, day) * 24 + hour) * 60 + minute) * 60000 +
+		((int64_t)second - offset) * 1000 + ms;
 	return true;
 }
