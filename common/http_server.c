@@ -59,14 +59,17 @@ static struct addrinfo *resolve(const char *listen, struct err *err)
 
 static uint16_t bound_port(int fd)
 {
-	struct sockaddr_storage addr = {0};
+	union {
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+	} addr = {.v6 = {0}};
 	socklen_t len = sizeof(addr);
 
-	if (getsockname(fd, (struct sockaddr *)&addr, &len) != 0)
+	if (getsockname(fd, &addr.any, &len) != 0)
 		return 0;
-	return ntohs(addr.ss_family == AF_INET6
-			     ? ((const struct sockaddr_in6 *)&addr)->sin6_port
-			     : ((const struct sockaddr_in *)&addr)->sin_port);
+	return ntohs(addr.any.sa_family == AF_INET6 ? addr.v6.sin6_port
+						    : addr.v4.sin_port);
 }
 
 static bool start_listening(struct http_server *server, const char *listen,
