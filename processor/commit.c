@@ -5,7 +5,6 @@
  * all. librdkafka sorts its errors into: try the same call again, abort (and we
  * go back to the last commit), and fatal (only a new process helps).
  */
-#include <inttypes.h>
 #include <unistd.h>
 
 #include "engine_internal.h"
@@ -22,21 +21,19 @@
 #define RETRY_PAUSE_US 50000
 /* Shorter than the transaction lives: an outage may end before that. */
 #define OFFSETS_MS 45000
+/* When told to stop, one try of each step has to do. */
+#define STOP_CALL_MS 2000
 
 enum verdict { DONE, AGAIN, ABORT, FATAL };
 
-/* Two processes with one slot would fence each other for ever: one must end.
- * Anything else is cured by new clients. */
+/* All of it is cured by new clients, but for a second process with our slot. */
 static void fatal(struct engine *engine, const char *call, rd_kafka_error_t *error)
 {
 	rd_kafka_resp_err_t code = rd_kafka_error_code(error);
 
 	if (code == RD_KAFKA_RESP_ERR__FENCED ||
 	    code == RD_KAFKA_RESP_ERR_PRODUCER_FENCED)
-		engine_fail(engine,
-			    "%s: %s: is another processor running with "
-			    "PROCESSOR_SLOT=%" PRId64 "?",
-			    call, rd_kafka_error_string(error), engine->cfg->slot);
+		engine_fenced(engine, call, rd_kafka_error_string(error));
 	else
 		engine_again(engine, "%s: %s: %s", call, rd_kafka_error_name(error),
 			     rd_kafka_error_string(error));
@@ -63,7 +60,6 @@ static enum verdict judge(struct engine *engine, const char *call,
 		engine_again(engine, "%s: %s: %s", call, rd_kafka_error_name(error),
 			     rd_kafka_error_string(error));
 	if (verdict == AGAIN) {
-		engine_trouble(engine);
 		log_debug("transaction", LOG_STR("call", call),
 			  LOG_STR("why", rd_kafka_error_string(error)));
 	} else {
@@ -73,6 +69,20 @@ static enum verdict judge(struct engine *engine, const char *call,
 	}
 	rd_kafka_error_destroy(error);
 	return verdict;
+}
+
+static int call_ms(const struct engine *engine)
+{
+	return atomic_load(&engine->stopping) ? STOP_CALL_MS : ENGINE_CALL_MS;
+}
+
+/* After a short pause. */
+static bool once_more(const struct engine *engine, enum verdict verdict)
+{
+	if (verdict != AGAIN || atomic_load(&engine->stopping))
+		return false;
+	usleep(RETRY_PAUSE_US);
+	return true;
 }
 
 bool txn_begin(struct engine *engine)
@@ -217,19 +227,15 @@ static enum verdict send_offsets(struct engine *engine)
 	rd_kafka_consumer_group_metadata_t *member =
 		rd_kafka_consumer_group_metadata(engine->consumer);
 	int64_t deadline = time_mono_ms() + OFFSETS_MS;
-	enum verdict verdict = list->cnt > 0 ? AGAIN : DONE;
+	enum verdict verdict;
 
-	while (verdict == AGAIN && !atomic_load(&engine->stopping)) {
-		if (time_mono_ms() > deadline) {
-			verdict = ABORT;
-			break;
-		}
+	do {
 		verdict = judge(engine, "send_offsets",
 				rd_kafka_send_offsets_to_transaction(
-					engine->producer, list, member, ENGINE_CALL_MS));
-		if (verdict == AGAIN)
-			usleep(RETRY_PAUSE_US);
-	}
+					engine->producer, list, member, call_ms(engine)));
+		if (verdict == AGAIN && time_mono_ms() > deadline)
+			verdict = ABORT;
+	} while (once_more(engine, verdict));
 	rd_kafka_consumer_group_metadata_destroy(member);
 	rd_kafka_topic_partition_list_destroy(list);
 	return verdict;
@@ -242,8 +248,8 @@ static enum verdict finish(struct engine *engine)
 	do {
 		verdict = judge(
 			engine, "commit",
-			rd_kafka_commit_transaction(engine->producer, ENGINE_CALL_MS));
-	} while (verdict == AGAIN && !atomic_load(&engine->stopping));
+			rd_kafka_commit_transaction(engine->producer, call_ms(engine)));
+	} while (once_more(engine, verdict));
 	return verdict;
 }
 
@@ -345,8 +351,8 @@ void txn_abort(struct engine *engine, bool rewind)
 	do {
 		verdict = judge(
 			engine, "abort",
-			rd_kafka_abort_transaction(engine->producer, ENGINE_CALL_MS));
-	} while (verdict == AGAIN && !atomic_load(&engine->stopping));
+			rd_kafka_abort_transaction(engine->producer, call_ms(engine)));
+	} while (once_more(engine, verdict));
 	if (verdict != DONE) {
 		/* Stopping: the next process with this id aborts it at once. */
 		if (verdict != AGAIN)

@@ -107,19 +107,14 @@ static void process(struct engine *engine, struct state *state,
 		reject(engine, msg, &why);
 }
 
-/* After an outage a static member may be fenced by its own earlier request to
- * join, whose answer was lost; otherwise it is another process. */
 static void consumer_died(struct engine *engine)
 {
 	char text[256] = "";
 	rd_kafka_resp_err_t code =
 		rd_kafka_fatal_error(engine->consumer, text, sizeof(text));
 
-	if (code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID && !engine_had_trouble(engine))
-		engine_fail(engine,
-			    "consumer: %s: is another processor running with "
-			    "PROCESSOR_SLOT=%" PRId64 "?",
-			    text, engine->cfg->slot);
+	if (code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID)
+		engine_fenced(engine, "consumer", text);
 	else
 		engine_again(engine, "consumer: %s", text);
 }
@@ -136,7 +131,6 @@ static void consume_error(struct engine *engine, const rd_kafka_message_t *msg)
 			    rd_kafka_message_errstr(msg));
 		break;
 	default:
-		engine_trouble(engine);
 		log_warn("consumer", LOG_STR("why", rd_kafka_message_errstr(msg)),
 			 LOG_STR("hint", events_hint(msg->err)));
 	}

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "id.h"
 #include "log.h"
 #include "timeutil.h"
 
@@ -19,11 +20,11 @@
 #define TICK_MS          250
 #define PROBE_MS         5000
 #define IDLE_MS          5000 /* without input: windows end by the clock */
-#define TROUBLE_MS       120000
+#define FENCED_MS        60000
 #define CONTACT_MS       15000
 #define WATCHDOG_MS      1000
 #define WATCHDOG_MAX     30
-#define RESTART_PAUSE_US 500000
+#define RESTART_PAUSE_MS 500
 #define CLOSE_MAX_S      3
 
 /* ---- for the other files ---- */
@@ -73,15 +74,25 @@ void engine_contact(struct engine *engine)
 	atomic_store(&engine->contact_ms, time_mono_ms());
 }
 
-void engine_trouble(struct engine *engine)
+/* Kafka also fences without a second process: when a broker went away between a
+ * request to join and its answer, or ended a transaction that took too long. Two
+ * processes with one slot would go on fencing each other until one ends. */
+bool engine_fenced(struct engine *engine, const char *call, const char *why)
 {
-	engine->trouble_ms = time_mono_ms();
-}
+	int64_t now = time_mono_ms();
+	int64_t *oldest = &engine->fenced_ms[engine->n_fenced % ENGINE_FENCED_MAX];
+	bool often = *oldest != 0 && now - *oldest < FENCED_MS;
 
-bool engine_had_trouble(const struct engine *engine)
-{
-	return engine->trouble_ms != 0 &&
-	       time_mono_ms() - engine->trouble_ms < TROUBLE_MS;
+	if (engine->failed)
+		return false;
+	*oldest = now;
+	engine->n_fenced++;
+	if (!often)
+		return engine_again(engine, "%s: %s", call, why);
+	return engine_fail(engine,
+			   "%s: %s, again and again: is another processor running with "
+			   "PROCESSOR_SLOT=%" PRId64 "?",
+			   call, why, engine->cfg->slot);
 }
 
 /* ---- turns ---- */
@@ -211,10 +222,14 @@ static void on_ended(void *arg)
 
 static void leave(struct engine *engine)
 {
+	bool done;
+
 	if (!engine->failed)
 		txn_commit(engine, true);
-	atomic_store(&engine->closing, !engine->failed);
-	if (!engine->failed)
+	/* Still open: the broker is away, so there is nobody to take leave of. */
+	done = !engine->failed && !engine->in_txn;
+	atomic_store(&engine->closing, done);
+	if (done)
 		rd_kafka_consumer_close(engine->consumer);
 	drop_partitions(engine);
 	clients_free(engine);
@@ -235,6 +250,15 @@ static void serve(struct engine *engine)
 	leave(engine);
 }
 
+/* By chance, so that two processes with one slot do not fence each other in step. */
+static void pause_before_restart(void)
+{
+	uint32_t random;
+
+	id_random(&random, sizeof(random));
+	usleep((RESTART_PAUSE_MS + random % (2 * RESTART_PAUSE_MS)) * 1000);
+}
+
 /* true: there are new clients. */
 static bool begin_again(struct engine *engine)
 {
@@ -247,7 +271,7 @@ static bool begin_again(struct engine *engine)
 	metric_add(engine->metrics.restarts, 1);
 	atomic_store(&engine->waits, "beginning again after an error");
 	engine->failed = engine->again = false;
-	usleep(RESTART_PAUSE_US);
+	pause_before_restart();
 	if (!clients_new(engine, &err)) {
 		clients_free(engine);
 		return engine_fail(engine, "%s", err.text);

@@ -24,6 +24,8 @@
 
 /* Longest wait inside one blocking call, far below the watchdog's patience. */
 #define ENGINE_CALL_MS 10000
+/* So often, within a minute, being fenced is answered by beginning again. */
+#define ENGINE_FENCED_MAX 3
 
 struct partition {
 	struct state *state;   /* NULL: not ours */
@@ -63,7 +65,8 @@ struct engine {
 	bool again; /* with `failed`: new clients and a new restore will do */
 	struct err failure;
 	int64_t next_tick_ms, next_probe_ms;
-	int64_t trouble_ms; /* monotonic: last failure to reach a broker; 0: never */
+	int64_t fenced_ms[ENGINE_FENCED_MAX]; /* monotonic: the last times, a ring */
+	unsigned n_fenced;
 
 	/* the open transaction */
 	bool in_txn;
@@ -85,10 +88,11 @@ bool engine_again(struct engine *engine, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 /* The thread is alive: called at least once between two blocking calls. */
 void engine_turned(struct engine *engine);
-/* A broker answered; a broker did not; did none answer lately? */
+/* Kafka holds another process for the owner of our slot. Begins again, unless
+ * that did not help several times: then the process has to end. */
+bool engine_fenced(struct engine *engine, const char *call, const char *why);
+/* A broker answered. */
 void engine_contact(struct engine *engine);
-void engine_trouble(struct engine *engine);
-bool engine_had_trouble(const struct engine *engine);
 
 /* ---- kafka_clients.c ---- */
 

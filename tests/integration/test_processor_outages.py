@@ -1,0 +1,129 @@
+"""The processor when it is told to stop, when a twin runs, and when the broker goes away."""
+
+import json
+import threading
+import time
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+from load import Buyers
+from processor_alone import PARTITIONS, Alone, Model, versions_go_back
+from shop_stack import runs, until
+
+
+@pytest.fixture
+def alone(stack, tmp_path):
+    one = Alone(stack, tmp_path)
+    yield one
+    one.close()
+
+
+def exact(alone, model, seconds=30):
+    """Waits until the results are what the model says."""
+    until(lambda: not model.problems(alone.state()), seconds, "exact totals")
+    assert versions_go_back(alone.history()) == []
+
+
+class Load:
+    """Sends the model's events all the time, until the block ends."""
+
+    def __init__(self, alone, model, pause=0.002):
+        self.alone, self.model, self.pause = alone, model, pause
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._send, daemon=True)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join(20)
+        assert self.alone.producer.flush(60) == 0
+
+    def _send(self):
+        while not self.over.wait(self.pause):
+            event = self.model.event()
+            self.alone.send_raw(str(event["user_id"]).encode(), json.dumps(event).encode())
+
+
+def undecided(alone):
+    """Partitions of the results on which a transaction is open."""
+    ends = []
+    for level in ("read_committed", "read_uncommitted"):
+        consumer = Consumer({"bootstrap.servers": alone.bootstrap, "group.id": "ends", "isolation.level": level})
+        places = [TopicPartition(alone.results, p) for p in range(PARTITIONS)]
+        ends.append([consumer.get_watermark_offsets(place, timeout=10)[1] for place in places])
+        consumer.close()
+    return [p for p in range(PARTITIONS) if ends[0][p] != ends[1][p]]
+
+
+def test_stop_under_load_ends_the_transaction(alone):
+    """Else the next owner of its partitions would wait for the transaction's time-out."""
+    model = Model("stop")
+    for _ in range(3):
+        processor = alone.start(COMMIT_INTERVAL_MS=400)
+        with Load(alone, model):
+            until(lambda one=processor: one.metric("commits_total") >= 2)
+            assert processor.stop() == 0
+            assert undecided(alone) == []
+    alone.start()
+    exact(alone, model)
+
+
+def test_stop_while_the_broker_is_away(new_stack, tmp_path):
+    own = new_stack(programs=[], seed=False)
+    alone = Alone(own, tmp_path)
+    try:
+        model = Model("away")
+        processor = alone.start()
+        with Load(alone, model):
+            until(lambda: processor.metric("commits_total") >= 5)
+            own.kill("kafka")
+            time.sleep(1)
+            began = time.monotonic()
+            processor.child.terminate()
+            processor.child.wait(20)
+            # Within the grace time, whatever the broker does.
+            assert time.monotonic() - began < 15
+            own.start("kafka")
+        alone.start()
+        exact(alone, model, 60)
+    finally:
+        alone.close()
+
+
+@pytest.mark.parametrize("away", [0.5, 0, 12])
+def test_broker_killed_again_and_again(new_stack, away):
+    """A restart of the broker may lose the answer to a member's request to join: the member then
+    fences itself.  Nobody has to be started again, and nothing is lost or counted twice."""
+    own = new_stack(instances={"processor": 2})
+    users = [own.new_user()[0] for _ in range(6)]
+    products = [own.new_product(stock=1_000_000, price=3.21) for _ in range(3)]
+    before = {name: [one["pid"] for one in group] for name, group in own["services"].items() if name != "kafka"}
+    with Buyers(own, users, products, threads=4) as load:
+        for _ in range(3):
+            time.sleep(2)
+            own.kill("kafka")
+            time.sleep(away)
+            own.start("kafka")
+    assert load.placed and not load.failures
+    count = len(load.placed)
+    until(lambda: sum(own.totals(user)["total_orders"] for user in users) == count, 90, f"{count} orders counted")
+    own.tool("status")
+    for name, pids in before.items():
+        assert all(runs(pid) for pid in pids), f"{name} ended"
+    own.refresh()
+    assert {n: [one["pid"] for one in g] for n, g in own["services"].items() if n != "kafka"} == before
+    spent = sum(round(own.totals(user)["total_spent"] * 100) for user in users)
+    assert spent == 321 * count
+    everything = [(m.partition(), m.key(), json.loads(m.value())) for m in own.events("analytics-results") if m.value()]
+    assert versions_go_back(everything) == []
+    assert summary_agrees(own)
+
+
+def summary_agrees(stack):
+    summary = stack.api("GET", "/api/analytics/summary").json()
+    windows = summary["by_window"]
+    assert windows["orders"] - windows["cancelled"] == summary["total_orders"]
+    return round(windows["revenue"] - windows["refunded"], 2) == summary["total_revenue"]
