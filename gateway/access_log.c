@@ -7,6 +7,7 @@
 #include "client.h"
 #include "log.h"
 #include "timeutil.h"
+#include "trace.h"
 
 #define CLIENT_CLOSED 499 /* shown when there was nobody to answer */
 
@@ -65,7 +66,7 @@ void access_log(const struct exchange *x)
 	uint64_t upstream_us = x->answer_us ? x->answer_us - x->sent_us : 0;
 	const struct log_field fields[] = {
 		LOG_STR("request_id", x->request_id),
-		LOG_STR("trace_id", x->traceparent),
+		LOG_SLICE("trace_id", trace_id(x->traceparent)),
 		LOG_STR("listener", listener_names[x->client->listener]),
 		LOG_STR("peer", x->client->peer),
 		LOG_STR("method", http_method_name(x->head.method)),

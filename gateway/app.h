@@ -95,6 +95,8 @@ bool listener_bind(struct worker *worker, enum listener_kind kind, const char *l
 		   struct err *err);
 uint16_t listener_port(const struct worker *worker, enum listener_kind kind);
 void listener_start(struct worker *worker, enum listener_kind kind);
+/* Goes on accepting where that had failed. */
+void listener_tick(struct worker *worker);
 void listener_stop(struct worker *worker, enum listener_kind kind);
 
 /* ---- health.c ---- */

@@ -4,7 +4,7 @@
 #include "pool.h"
 
 /* Best first. A lower rank is only used when no endpoint has a better one. */
-enum rank { RANK_GOOD, RANK_UNREADY, RANK_DOWN, RANKS };
+enum rank { RANK_GOOD, RANK_FULL, RANK_UNREADY, RANK_DOWN, RANKS };
 
 static enum rank rank_of(const struct pool *pool, int64_t now_ms)
 {
@@ -17,7 +17,8 @@ static enum rank rank_of(const struct pool *pool, int64_t now_ms)
 	if (atomic_load_explicit(&endpoint->health, memory_order_relaxed) ==
 	    HEALTH_UNREADY)
 		return RANK_UNREADY;
-	return RANK_GOOD;
+	return pool->n_busy < pool->worker->app->settings.pool_conns ? RANK_GOOD
+								     : RANK_FULL;
 }
 
 static int less_busy(struct worker *worker, const struct upstream *upstream, int a, int b)

@@ -105,6 +105,14 @@ int body_move(struct body *body, struct evbuffer *in, struct evbuffer *out,
 	return 0;
 }
 
+bool body_cut(struct body *body, struct evbuffer *out)
+{
+	if (body->framing == HTTP_LENGTH)
+		return false;
+	finish(body, out);
+	return true;
+}
+
 void body_close(struct body *body, struct evbuffer *out)
 {
 	if (body->framing == HTTP_UNTIL_CLOSE && !body->done)

@@ -26,6 +26,8 @@ void body_init(struct body *body, const struct http_head *head, uint64_t max,
  * with: 400 413 431. */
 int body_move(struct body *body, struct evbuffer *in, struct evbuffer *out,
 	      uint64_t *moved);
+/* Ends a body early. false: its length was announced. */
+bool body_cut(struct body *body, struct evbuffer *out);
 /* The connection ended: the end of an HTTP_UNTIL_CLOSE body. */
 void body_close(struct body *body, struct evbuffer *out);
 

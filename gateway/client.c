@@ -9,11 +9,13 @@
 #include "reply.h"
 #include "timeutil.h"
 
-#define HEAD_MS    10000 /* the whole head, from its first byte */
-#define IDLE_MS    60000
-#define FLUSH_MS   30000
-#define LINGER_MS  2000
-#define LINGER_MAX (4 << 20)
+#define HEAD_MS   10000 /* the whole head, from its first byte */
+#define IDLE_MS   60000
+#define FLUSH_MS  30000
+#define LINGER_MS 2000
+/* Draining: who was about to ask still gets an answer. */
+#define LAST_CALL_MS 1000
+#define LINGER_MAX   (4 << 20)
 /* So many bytes of later requests may wait while one is answered. */
 #define AHEAD_MAX 65536
 
@@ -77,7 +79,8 @@ void client_finish(struct client *client, bool keep)
 	client->state = CLIENT_HEAD;
 	client->scanned = 0;
 	client->head_begun = false;
-	client->deadline_ms = client->worker->now_ms + IDLE_MS;
+	client->deadline_ms = client->worker->now_ms +
+			      (client->worker->draining ? LAST_CALL_MS : IDLE_MS);
 	if (!client->parsing)
 		client_parse(client);
 }
@@ -85,7 +88,7 @@ void client_finish(struct client *client, bool keep)
 void client_drain(struct client *client)
 {
 	if (client->state == CLIENT_HEAD && !client->head_begun)
-		start_flush(client);
+		client->deadline_ms = client->worker->now_ms + LAST_CALL_MS;
 }
 
 /* ---- requests ---- */
@@ -94,6 +97,11 @@ void client_drain(struct client *client)
 static void refuse(struct client *client, int status)
 {
 	metric_add(client->worker->app->metrics.bad_requests, 1);
+	client_refuse(client, status);
+}
+
+void client_refuse(struct client *client, int status)
+{
 	reply_bad_head(client, status);
 	client_finish(client, false);
 }
@@ -152,8 +160,7 @@ static void client_parse(struct client *client)
 	client->parsing = false;
 	if (client->state != CLIENT_HEAD)
 		return;
-	if (client->half_closed ||
-	    (client->worker->draining && evbuffer_get_length(client->sock.in) == 0))
+	if (client->half_closed)
 		start_flush(client);
 	else
 		sock_read_on(&client->sock, sock_pending(&client->sock) < SOCK_HIGH);
@@ -169,7 +176,9 @@ static void on_readable(void *arg)
 	switch (client->state) {
 	case CLIENT_HEAD: client_parse(client); break;
 	case CLIENT_BUSY:
-		if (!client->x->request.done && client->x->state >= X_SENT)
+		if (client->x->state == X_COLLECTING)
+			request_collect(client->x);
+		else if (!client->x->request.done && client->x->state >= X_SENT)
 			relay_request(client->x);
 		else if (len >= AHEAD_MAX)
 			sock_read_on(&client->sock, false);
@@ -228,8 +237,8 @@ static void on_ended(void *arg, enum sock_end end)
 
 static const struct sock_ops client_ops = {on_readable, on_writable, on_ended};
 
-void client_new(struct worker *worker, enum listener_kind listener, int fd,
-		const char *peer)
+struct client *client_new(struct worker *worker, enum listener_kind listener, int fd,
+			  const char *peer)
 {
 	struct client *client = xcalloc(1, sizeof(*client));
 
@@ -245,6 +254,7 @@ void client_new(struct worker *worker, enum listener_kind listener, int fd,
 	worker->n_clients++;
 	metric_add(worker->app->metrics.connections, 1);
 	sock_read_on(&client->sock, true);
+	return client;
 }
 
 void client_tick(struct client *client, int64_t now_ms)

@@ -43,14 +43,16 @@ struct client {
 	char peer[CLIENT_PEER_MAX];
 };
 
-void client_new(struct worker *worker, enum listener_kind listener, int fd,
-		const char *peer);
+struct client *client_new(struct worker *worker, enum listener_kind listener, int fd,
+			  const char *peer);
+/* Answers what was never read, and ends the connection. */
+void client_refuse(struct client *client, int status);
 /* The exchange is over; `keep`: another request may follow. */
 void client_finish(struct client *client, bool keep);
 /* Closes at once, with whatever is still unsent. */
 void client_cut(struct client *client);
 void client_tick(struct client *client, int64_t now_ms);
-/* Draining: goes now if idle, else after its answer. */
+/* Draining: goes soon if idle, else after its answer. */
 void client_drain(struct client *client);
 
 #endif

@@ -11,6 +11,7 @@
 
 #define BODY_IDLE_MS   30000  /* a request or answer body that stands still */
 #define STREAM_IDLE_MS 60000  /* above the heartbeat of our streams */
+#define COLLECT_MS     60000  /* a small body, whole */
 #define TOTAL_MS       300000 /* everything but streams */
 #define MAX_REQUESTS   1000   /* on one client connection */
 
@@ -120,6 +121,12 @@ void exchange_unavailable(struct exchange *x, const char *slug, const char *deta
 
 /* ---- deadlines ---- */
 
+static void tick_collecting(struct exchange *x, int64_t idle_ms, int64_t age_ms)
+{
+	if (idle_ms > BODY_IDLE_MS || age_ms > COLLECT_MS)
+		exchange_fail(x, 408, NULL, "the request body did not come in time");
+}
+
 /* The request is on its way: who holds it up? */
 static void tick_sent(struct exchange *x, int64_t idle_ms)
 {
@@ -149,7 +156,9 @@ void exchange_tick(struct exchange *x, int64_t now_ms)
 	int64_t idle_ms = now_ms - x->progress_ms;
 	int64_t age_ms = now_ms - (int64_t)(x->start_us / 1000);
 
-	if (x->state == X_WAITING && now_ms > x->deadline_ms)
+	if (x->state == X_COLLECTING)
+		tick_collecting(x, idle_ms, age_ms);
+	else if (x->state == X_WAITING && now_ms > x->deadline_ms)
 		exchange_unavailable(x, "overloaded",
 				     "all connections to the service are in use");
 	else if (x->state == X_CONNECTING && now_ms > x->deadline_ms)
@@ -158,6 +167,8 @@ void exchange_tick(struct exchange *x, int64_t now_ms)
 		exchange_fail(x, 504, "upstream_timeout", "the request took too long");
 	else if (x->state == X_SENT)
 		tick_sent(x, idle_ms);
+	else if (x->state == X_ANSWERING && x->route->stream && x->worker->draining)
+		relay_end_stream(x);
 	else if (x->state == X_ANSWERING)
 		tick_answering(x, idle_ms);
 }

@@ -2,7 +2,8 @@
  * exchange.h - one request and its answer: the session that joins a client with
  * an upstream connection.
  *
- *   request_begin (request.c)   route -> who may -> limits -> 100 Continue
+ *   request_begin (request.c)   route -> who may -> limits -> 100 Continue ->
+ *                               collect a small body
  *   dispatch (dispatch.c)       pick an endpoint -> connection -> send
  *   relay (relay.c)             bodies both ways, the answer's head
  *   exchange_over (exchange.c)  give both sides back, log
@@ -22,6 +23,7 @@
 
 enum exchange_state {
 	X_CHECKING,
+	X_COLLECTING, /* a small body, before any connection is taken */
 	X_WAITING,    /* for a free connection */
 	X_CONNECTING, /* nothing sent yet */
 	X_SENT,       /* the request is on its way, no final answer's head yet */
@@ -50,7 +52,7 @@ struct exchange {
 	bool trace_kept; /* came from the client */
 	struct caller caller;
 	struct body request;
-	struct evbuffer *replay; /* body bytes sent so far, to send them again */
+	struct evbuffer *replay; /* body collected or sent so far, to send it again */
 	bool cannot_replay;
 	bool fresh;     /* was sent on a dead kept connection: open a new one */
 	uint32_t tried; /* endpoints of the upstream that refused, by place */
@@ -66,8 +68,9 @@ struct exchange {
 
 	/* time, monotonic */
 	uint64_t start_us, sent_us, answer_us;
-	int64_t deadline_ms; /* X_WAITING, X_CONNECTING */
-	int64_t progress_ms; /* a byte moved */
+	int64_t deadline_ms;    /* X_WAITING, X_CONNECTING */
+	int64_t queue_until_ms; /* set when it first had to wait; 0: never */
+	int64_t progress_ms;    /* a byte moved */
 
 	uint64_t bytes_in, bytes_out;
 	const char *why; /* why it failed: a literal for the log */
@@ -95,6 +98,8 @@ bool exchange_must_close(const struct exchange *x);
 
 /* Judges a request whose head is parsed; answers it or dispatches it. */
 void request_begin(struct exchange *x);
+/* X_COLLECTING: more of the body is there. */
+void request_collect(struct exchange *x);
 
 /* ---- dispatch.c ---- */
 
@@ -113,6 +118,8 @@ void relay_request(struct exchange *x);
 /* Answer: from the upstream's input to the client. */
 void relay_answer(struct exchange *x);
 void relay_upstream_ended(struct exchange *x, enum sock_end end);
+/* Draining: streams do not end by themselves, and their clients come back. */
+void relay_end_stream(struct exchange *x);
 /* One side can take more again. */
 void relay_client_writable(struct exchange *x);
 void relay_upstream_writable(struct exchange *x);

@@ -93,17 +93,24 @@ static void peer_text(const struct sockaddr_storage *at, char *dst)
 		snprintf(dst, CLIENT_PEER_MAX, "unknown");
 }
 
-/* Says so in HTTP; the socket's buffer takes this much without waiting. */
-static void refuse(struct worker *worker, int fd)
+static void refuse(struct worker *worker, int fd, const char *peer, unsigned max)
 {
-	static const char text[] =
-		"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n"
-		"Content-Length: 0\r\nConnection: close\r\n\r\n";
-
 	metric_add(worker->app->metrics.refused_connections, 1);
-	if (send(fd, text, sizeof(text) - 1, MSG_NOSIGNAL) < 0)
-		errno = 0; /* it is closed either way */
-	close(fd);
+	/* Even saying so has its limit. */
+	if (worker->n_clients >= 2 * max)
+		close(fd);
+	else
+		client_refuse(client_new(worker, LISTENER_PUBLIC, fd, peer), 503);
+}
+
+/* Without descriptors the kernel would call us again and again: wait a tick. */
+static bool accept_failed(struct worker *worker, enum listener_kind kind)
+{
+	if (errno == ECONNABORTED || errno == EINTR)
+		return true;
+	if (errno != EAGAIN && errno != EWOULDBLOCK && worker->accepting[kind])
+		event_del(worker->accepting[kind]);
+	return false;
 }
 
 static bool accept_one(struct worker *worker, enum listener_kind kind)
@@ -117,14 +124,13 @@ static bool accept_one(struct worker *worker, enum listener_kind kind)
 			 SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 	if (fd < 0)
-		return errno == ECONNABORTED || errno == EINTR;
-	/* Our own services are few and must always get in. */
-	if (kind == LISTENER_PUBLIC && worker->n_clients >= max) {
-		refuse(worker, fd);
-		return true;
-	}
+		return accept_failed(worker, kind);
 	peer_text(&at, peer);
-	client_new(worker, kind, fd, peer);
+	/* Our own services are few and must always get in. */
+	if (kind == LISTENER_PUBLIC && worker->n_clients >= max)
+		refuse(worker, fd, peer, max);
+	else
+		client_new(worker, kind, fd, peer);
 	return true;
 }
 
@@ -154,6 +160,14 @@ void listener_start(struct worker *worker, enum listener_kind kind)
 		loop_base(worker->loop), worker->listen_fd[kind], EV_READ | EV_PERSIST,
 		kind == LISTENER_PUBLIC ? on_public : on_internal, worker);
 	event_add(worker->accepting[kind], NULL);
+}
+
+void listener_tick(struct worker *worker)
+{
+	for (int kind = 0; kind < LISTENER_KINDS; kind++) {
+		if (worker->accepting[kind])
+			event_add(worker->accepting[kind], NULL);
+	}
 }
 
 void listener_stop(struct worker *worker, enum listener_kind kind)

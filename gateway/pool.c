@@ -53,9 +53,14 @@ static enum pool_result join_queue(struct exchange *x)
 	if (x->worker->n_waiting[id] >= x->worker->app->settings.pool_waiting)
 		return POOL_FULL;
 	x->worker->n_waiting[id]++;
-	TAILQ_INSERT_TAIL(&x->worker->waiting[id], x, link);
+	if (x->queue_until_ms) { /* what was free went to somebody else */
+		TAILQ_INSERT_HEAD(&x->worker->waiting[id], x, link);
+	} else {
+		TAILQ_INSERT_TAIL(&x->worker->waiting[id], x, link);
+		x->queue_until_ms = x->worker->now_ms + QUEUE_MS;
+	}
 	x->state = X_WAITING;
-	x->deadline_ms = x->worker->now_ms + QUEUE_MS;
+	x->deadline_ms = x->queue_until_ms;
 	return POOL_QUEUED;
 }
 
@@ -97,16 +102,22 @@ static enum pool_result connect_now(struct pool *pool, struct exchange *x)
 enum pool_result pool_acquire(struct exchange *x)
 {
 	const struct upstream *upstream = x->route->upstream;
-	int place = balance_pick(x->worker, upstream, x->tried);
-	struct pool *pool;
+	enum pool_result result = POOL_NONE;
+	int place;
 
-	if (place < 0)
-		return POOL_NONE;
-	pool = x->worker->pools[upstream->endpoints[place]->id];
-	if (TAILQ_EMPTY(&pool->idle) || x->fresh)
-		return connect_now(pool, x);
-	upstream_take_idle(TAILQ_FIRST(&pool->idle), x);
-	return POOL_READY;
+	while (result == POOL_NONE &&
+	       (place = balance_pick(x->worker, upstream, x->tried)) >= 0) {
+		struct pool *pool = x->worker->pools[upstream->endpoints[place]->id];
+
+		if (!TAILQ_EMPTY(&pool->idle) && !x->fresh) {
+			upstream_take_idle(TAILQ_FIRST(&pool->idle), x);
+			return POOL_READY;
+		}
+		result = connect_now(pool, x);
+		if (result == POOL_NONE)
+			x->tried |= 1u << place;
+	}
+	return result;
 }
 
 void pool_mark_down(struct exchange *x)

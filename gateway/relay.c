@@ -191,7 +191,16 @@ void relay_client_writable(struct exchange *x)
 		sock_read_on(&x->up->sock, true);
 }
 
-/* ---- the upstream ends ---- */
+/* ---- the end ---- */
+
+void relay_end_stream(struct exchange *x)
+{
+	if (!body_cut(&x->answer, x->client->sock.out))
+		return;
+	x->close = true;
+	x->why = "draining";
+	exchange_over(x, false);
+}
 
 void relay_upstream_ended(struct exchange *x, enum sock_end end)
 {

@@ -28,6 +28,7 @@ static const struct usual *usual_of(int status)
 		{417, "expectation_failed", "only 100-continue can be expected"},
 		{431, "header_too_large", "the header fields are too large"},
 		{501, "not_implemented", "this method or coding is not implemented"},
+		{503, "overloaded", "too many connections"},
 		{505, "version_not_supported", "only HTTP/1.0 and HTTP/1.1 are spoken"},
 		{500, "internal", "internal error"},
 	};
@@ -100,7 +101,8 @@ void reply_send(struct exchange *x, const struct reply *reply)
 
 void reply_bad_head(struct client *client, int status)
 {
-	const struct reply reply = {.status = status};
+	const struct reply reply = {.status = status,
+				    .retry_after_s = status == 503 ? 1 : 0};
 	struct evbuffer *out = client->sock.out;
 	char id[ID_HEX_LEN + 1];
 	char buf[BODY_MAX];

@@ -1,9 +1,11 @@
 /*
  * request.c - judge a request before anything is sent anywhere:
  *
- *   ids -> path -> route -> who may call -> body limit -> 100 Continue -> dispatch
+ *   ids -> path -> route -> who may call -> body limit -> 100 Continue ->
+ *   collect a small body -> dispatch
  *
- * All of it happens before the body is read.
+ * A body that always fits into memory is read whole before a connection to the
+ * service is taken: otherwise a few slow senders could hold all of them.
  */
 #include <stdlib.h>
 
@@ -12,7 +14,10 @@
 #include "exchange.h"
 #include "headers.h"
 #include "reply.h"
+#include "timeutil.h"
 #include "trace.h"
+
+#define COLLECT_MAX 65536
 
 static bool make_path(struct exchange *x, char *plain, size_t size, size_t *len)
 {
@@ -102,7 +107,8 @@ static void answer_expect(struct exchange *x)
 {
 	struct evbuffer *in = x->client->sock.in;
 
-	if (!x->head.expect_continue || x->request.done || evbuffer_get_length(in) > 0)
+	if (!x->head.expect_continue || x->head.minor == 0 || x->request.done ||
+	    evbuffer_get_length(in) > 0)
 		return;
 	evbuffer_add_printf(x->client->sock.out, "HTTP/1.1 100 Continue\r\n\r\n");
 	sock_flush(&x->client->sock);
@@ -116,5 +122,29 @@ void request_begin(struct exchange *x)
 		return;
 	x->request.chunks.max_total = x->route->max_body;
 	answer_expect(x);
-	dispatch(x);
+	if (x->request.done || x->route->max_body > COLLECT_MAX) {
+		dispatch(x);
+		return;
+	}
+	x->state = X_COLLECTING;
+	x->replay = evbuffer_new();
+	if (!x->replay)
+		abort();
+	request_collect(x);
+}
+
+void request_collect(struct exchange *x)
+{
+	struct sock *client = &x->client->sock;
+	uint64_t moved;
+	int status = body_move(&x->request, client->in, x->replay, &moved);
+
+	x->bytes_in += moved;
+	x->progress_ms = time_mono_ms();
+	if (status)
+		exchange_fail(x, status, NULL, NULL);
+	else if (x->request.done)
+		dispatch(x);
+	else
+		sock_read_on(client, true);
 }

@@ -48,6 +48,11 @@ bool trace_parent_ok(struct str value)
 	       (str_eqz(flags, "00") || hex_ok(flags));
 }
 
+struct str trace_id(const char *traceparent)
+{
+	return *traceparent ? (struct str){traceparent + 3, 32} : STR("");
+}
+
 void trace_adopt(struct exchange *x)
 {
 	struct str id = http_field_get(&x->head, "X-Request-Id");

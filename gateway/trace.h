@@ -7,6 +7,7 @@
 void trace_adopt(struct exchange *x);
 
 /* pure */
+struct str trace_id(const char *traceparent); /* empty when that is */
 bool trace_request_id_ok(struct str id);
 bool trace_parent_ok(struct str value);
 

@@ -31,6 +31,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	}
 	for (unsigned i = 0; i < worker->routes->n_endpoints; i++)
 		pool_tick(worker->pools[i], worker->now_ms);
+	listener_tick(worker);
 }
 
 static void adopt_routes(struct worker *worker, struct routes *routes)

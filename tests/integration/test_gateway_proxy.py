@@ -1,4 +1,6 @@
 """The gateway's data path against scripted upstreams: every byte on both sides is ours."""
+import os
+import resource
 import threading
 import time
 
@@ -28,6 +30,11 @@ def rig():
         except AssertionError as error:
             failures.append(error)
     assert not failures
+
+
+def cpu_seconds(pid):
+    fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def seen_by_upstream(rig, request):
@@ -80,6 +87,7 @@ def test_ids_are_kept_when_well_formed(rig):
     assert len(dict(fields)["x-request-id"]) == 32
     assert dict(fields)["traceparent"] != "00-zz"
     assert gw.log_lines()[-2]["request_id"] == "abc-1"
+    assert gw.log_lines()[-2]["trace_id"] == parent[3:35]
 
 
 def test_answer_fields(rig):
@@ -143,6 +151,28 @@ def test_expect_continue(rig):
     assert conn.head()[0] == "HTTP/1.1 100 Continue"
     conn.send("abc")
     assert conn.response()[0] == 200
+
+
+def test_no_100_continue_for_http_1_0(rig):
+    gw, _ = rig(always(OK))
+    conn = gw.connect()
+    conn.send("POST /x HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+    time.sleep(0.2)
+    conn.send("abc")
+    assert " 200 " in conn.head()[0]
+
+
+@pytest.mark.parametrize("framing, part", [("Content-Length: 900", "a"), ("Transfer-Encoding: chunked", "5\r\nab")])
+def test_slow_senders_hold_no_upstream_connection(rig, framing, part):
+    gw, up = rig(always(OK), env={"POOL_CONNS": "1"}, max_body=1000)
+    slow = [gw.connect() for _ in range(5)]
+    for conn in slow:
+        conn.send(f"POST /x HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n{part}")
+    time.sleep(0.2)
+    assert gw.get("/x")[0] == 200
+    assert up.n_conns == 1
+    slow[0].send("a" * 899 if part == "a" else "cde\r\n0\r\n\r\n")
+    assert slow[0].response()[0] == 200
 
 
 def test_body_limit(rig):
@@ -258,6 +288,21 @@ def test_server_sent_events_pass_at_once_and_cancel(rig):
     conn.until(b"data: 002\n\n")
     conn.close()
     assert gone.wait(2), "the upstream was not cancelled"
+
+
+def test_streams_end_when_draining(rig):
+    def handler(conn, up):
+        conn.request()
+        conn.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n: x\r\n")
+        conn.closed()
+
+    gw, _ = rig(handler, stream=True)
+    conn = gw.connect()
+    conn.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
+    conn.until(b": x")
+    gw.proc.terminate()
+    assert conn.rest() == b"\r\n0\r\n\r\n"
+    gw.proc.wait(timeout=3)
 
 
 # ---- upstreams that misbehave ----
@@ -490,7 +535,80 @@ def test_access():
             assert gw.get("/demo", internal=True)[0] == 404
 
 
+# ---- limits ----
+
+
+def test_too_many_clients(rig):
+    gw, _ = rig(always(OK), env={"MAX_CLIENTS": "8"})
+    conns = [gw.connect() for _ in range(9)]
+    time.sleep(0.2)
+    status, fields, body = gw.connect().response()
+    assert status == 503 and dict(fields)["retry-after"] == "1"
+    assert dict(fields)["content-type"] == "application/problem+json"
+    assert b'"code":"overloaded"' in body
+    for conn in conns:
+        conn.close()
+
+
+def test_waiting_has_one_deadline_and_finds_the_free_endpoint(rig):
+    """Three endpoints with one connection each; two are stuck, the third serves all the others."""
+    stuck = threading.Event()
+
+    def handler(conn, up):
+        while True:
+            _, target, _, _ = conn.request()
+            if "hang" in target:
+                stuck.wait(5)
+            conn.send(OK)
+
+    ups = [Upstream(handler) for _ in range(3)]
+    with Gateway({"/x": ups}, POOL_CONNS="1") as gw:
+        hung = [gw.connect() for _ in range(2)]
+        for conn in hung:
+            conn.send("GET /x?hang HTTP/1.1\r\nHost: a\r\n\r\n")
+            time.sleep(0.1)
+        start = time.time()
+        assert [gw.get("/x")[0] for _ in range(50)] == [200] * 50
+        assert time.time() - start < 2
+        stuck.set()
+        for conn in hung:
+            assert conn.response()[0] == 200
+    for up in ups:
+        up.close()
+
+
+def test_no_descriptors_left(rig):
+    """Waits quietly until there are some again."""
+    gw, _ = rig(always(OK))
+    assert gw.get("/x")[0] == 200
+    used = len(os.listdir(f"/proc/{gw.proc.pid}/fd"))
+    resource.prlimit(gw.proc.pid, resource.RLIMIT_NOFILE, (used + 4, used + 4))
+    conns = [gw.connect() for _ in range(10)]
+    before = cpu_seconds(gw.proc.pid)
+    time.sleep(1)
+    assert cpu_seconds(gw.proc.pid) - before < 0.3
+    for conn in conns:
+        conn.close()
+    time.sleep(0.3)
+    assert gw.get("/x")[0] == 200
+
+
 # ---- the end ----
+
+
+def test_drain_answers_those_who_were_about_to_ask(rig):
+    gw, _ = rig(always(OK))
+    kept, silent = gw.connect(), gw.connect()
+    kept.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert kept.response()[0] == 200
+    gw.proc.terminate()
+    time.sleep(0.2)
+    for conn in (kept, silent):
+        conn.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
+        status, fields, _ = conn.response()
+        assert status == 200 and dict(fields)["connection"] == "close"
+    gw.proc.wait(timeout=5)
+
 
 
 def test_drain_finishes_what_is_in_flight(rig):
