@@ -309,8 +309,13 @@ void client_call_answered(struct client_call *call, const struct client_conn *co
 
 void client_call_failed(struct client_call *call, const struct err *err)
 {
-	count(call, err_default_slug(err->code));
-	call->cb(NULL, err, call->arg);
+	struct err why = *err;
+
+	/* It was sent once, and nobody knows what became of that. */
+	if (call->again && why.code == ERR_BUSY)
+		why.code = ERR_UPSTREAM;
+	count(call, err_default_slug(why.code));
+	call->cb(NULL, &why, call->arg);
 	call_free(call);
 }
 

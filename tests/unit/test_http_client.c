@@ -224,6 +224,22 @@ static void repeats_only_what_is_safe(void **state)
 	stop(&f);
 }
 
+/* Sent once, and the second try finds nobody: that is not "was not sent". */
+static void sent_once_is_not_busy(void **state)
+{
+	static const struct script script = {{{OK_HI, "!"}}};
+	struct fixture f;
+
+	(void)state;
+	start(&f, &script, 1, &(struct http_client_config){0});
+	call(&f, "GET", "", 2000);
+	shutdown(f.server.fd, SHUT_RDWR);
+	call(&f, "PUT", "{}", 2000);
+	assert_int_equal(f.code, ERR_UPSTREAM);
+	stop(&f);
+	assert_int_equal(f.server.n_seen, 2);
+}
+
 /* Bytes behind a complete answer must not become the next answer. */
 static void drops_what_is_left_over(void **state)
 {
@@ -354,6 +370,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(keeps_the_connection),
 		cmocka_unit_test(repeats_only_what_is_safe),
+		cmocka_unit_test(sent_once_is_not_busy),
 		cmocka_unit_test(drops_what_is_left_over),
 		cmocka_unit_test(refuses_bad_answers),
 		cmocka_unit_test(until_close_and_problem),
