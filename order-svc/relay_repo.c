@@ -28,7 +28,8 @@ bool relay_repo_read(struct db_conn *conn, int64_t limit, struct relay_row *row,
 	if (!db_query(conn, rows, err,
 		      "SELECT id, user_id, event_id, payload, traceparent, request_id"
 		      " FROM outbox o WHERE NOT EXISTS (SELECT 1 FROM outbox_set_aside a"
-		      " WHERE a.user_id = o.user_id) ORDER BY id LIMIT ?",
+		      " WHERE a.user_id = o.user_id AND a.outbox_id <= o.id)"
+		      " ORDER BY id LIMIT ?",
 		      DB_I(limit)))
 		return false;
 	*n = db_rows_count(*rows);
