@@ -37,6 +37,7 @@ bool app_start(void *arg, struct service *service, struct err *err)
 				     .poll_ms = app->cfg.relay_poll_ms};
 
 	app->loop = service_loop(service);
+	TAILQ_INIT(&app->pausing);
 	counters_init(&app->counters, metrics);
 	app->db = db_pool_new(app->loop, &app->cfg.db, metrics, err);
 	if (!app->db || !start_calls(app, metrics, err))
@@ -74,13 +75,14 @@ void app_stop(void *arg)
 	struct app *app = arg;
 
 	app->stopping = true;
+	place_stop(app);
 	db_pool_free(app->db);
 	http_client_free(app->internal);
+	twins_free(app->twins);
 	http_server_free(app->http);
 	relay_free(app->relay);
 	housekeeping_free(app->housekeeping);
 	users_free(app->users);
 	auth_free(app->auth);
-	twins_free(app->twins);
 	order_repo_free(app->repo);
 }

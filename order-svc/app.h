@@ -2,6 +2,8 @@
 #ifndef ORDER_SVC_APP_H
 #define ORDER_SVC_APP_H
 
+#include <sys/queue.h>
+
 #include "auth.h"
 #include "http.h"
 #include "http_client.h"
@@ -17,6 +19,8 @@ struct order_counters {
 	struct metric *placed, *replayed, *refused, *undone, *fenced, *cancelled;
 };
 
+TAILQ_HEAD(placement_list, placement);
+
 struct app {
 	struct settings cfg;
 	struct loop *loop;
@@ -31,7 +35,8 @@ struct app {
 	struct housekeeping *housekeeping;
 	struct http_server *http;
 	struct order_counters counters;
-	bool stopping; /* flows must not start anything any more */
+	struct placement_list pausing; /* of place.c */
+	bool stopping;                 /* flows must not start anything any more */
 };
 
 /* The life of the process; see service_spec. */
@@ -46,6 +51,9 @@ extern const struct http_route order_routes[];
 void place_order(struct http_req *req, void *arg);
 void cancel_order(struct http_req *req, void *arg);
 void settle_outcome(struct http_req *req, void *arg);
+
+/* Answers those that pause before they try something again. */
+void place_stop(struct app *app);
 
 void counters_init(struct order_counters *counters, struct metrics *metrics);
 

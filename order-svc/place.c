@@ -37,9 +37,10 @@ struct placement {
 	struct order_settle settle;
 	struct loop_timer *settle_again;
 	unsigned settle_tries;
-	struct order settled; /* the order that settling found committed */
-	struct err failure;   /* the answer after undo() */
-	bool twin_won;        /* after undo(): answer what the twin stored */
+	TAILQ_ENTRY(placement) pausing; /* while settle_again runs */
+	struct order settled;           /* the order that settling found committed */
+	struct err failure;             /* the answer after undo() */
+	bool twin_won;                  /* after undo(): answer what the twin stored */
 };
 
 /* POST /api/orders
@@ -53,7 +54,8 @@ static void place_reserved(enum reserve_end end, const struct err *err, void *ar
 static void place_refused(const struct err *err, void *arg);
 static void place_recorded(const struct err *err, void *arg);
 static void undo(struct placement *p, const struct err *why);
-static void undo_settle(void *arg);
+static void undo_settle(struct placement *p);
+static void undo_settle_again(void *arg);
 static void undo_settled(const struct err *err, void *arg);
 static void undo_released(const struct http_answer *answer, const struct err *err,
 			  void *arg);
@@ -392,14 +394,26 @@ static void undo(struct placement *p, const struct err *why)
 	undo_settle(p);
 }
 
-static void undo_settle(void *arg)
+static void undo_settle(struct placement *p)
 {
-	struct placement *p = arg;
-
 	if (stopped(p))
 		return;
 	p->settle_tries++;
 	order_repo_settle(p->app->repo, &p->settle, undo_settled, p);
+}
+
+static void undo_settle_again(void *arg)
+{
+	struct placement *p = arg;
+
+	TAILQ_REMOVE(&p->app->pausing, p, pausing);
+	undo_settle(p);
+}
+
+void place_stop(struct app *app)
+{
+	while (!TAILQ_EMPTY(&app->pausing))
+		undo_settle_again(TAILQ_FIRST(&app->pausing));
 }
 
 /* Without a fence nothing may be released: product-svc's janitor will ask again
@@ -409,7 +423,9 @@ static void not_settled(struct placement *p, const struct err *err)
 	if (err->code == ERR_BUSY && p->settle_tries < SETTLE_TRIES &&
 	    !p->app->stopping) {
 		if (!p->settle_again)
-			p->settle_again = loop_timer_new(p->app->loop, undo_settle, p);
+			p->settle_again =
+				loop_timer_new(p->app->loop, undo_settle_again, p);
+		TAILQ_INSERT_TAIL(&p->app->pausing, p, pausing);
 		loop_timer_start(p->settle_again,
 				 SETTLE_PAUSE_MS << (p->settle_tries - 1));
 		return;

@@ -8,15 +8,30 @@
 #define MAX_WAITING 32 /* for one key */
 
 struct twins {
-	struct loop *loop;
 	struct twin_list buckets[BUCKETS]; /* running and waiting, in arrival order */
+	struct twin_list due;              /* have their turn when `timer` runs */
+	struct loop_timer *timer;
 };
+
+static void run_turns(void *arg)
+{
+	struct twins *twins = arg;
+	struct twin_list now = TAILQ_HEAD_INITIALIZER(now);
+	struct twin *twin;
+
+	TAILQ_CONCAT(&now, &twins->due, due);
+	while ((twin = TAILQ_FIRST(&now))) {
+		TAILQ_REMOVE(&now, twin, due);
+		twin->turn(twin->arg);
+	}
+}
 
 struct twins *twins_new(struct loop *loop)
 {
 	struct twins *twins = xcalloc(1, sizeof(*twins));
 
-	twins->loop = loop;
+	TAILQ_INIT(&twins->due);
+	twins->timer = loop_timer_new(loop, run_turns, twins);
 	for (unsigned i = 0; i < BUCKETS; i++)
 		TAILQ_INIT(&twins->buckets[i]);
 	return twins;
@@ -24,6 +39,11 @@ struct twins *twins_new(struct loop *loop)
 
 void twins_free(struct twins *twins)
 {
+	if (!twins)
+		return;
+	while (!TAILQ_EMPTY(&twins->due))
+		run_turns(twins);
+	loop_timer_free(twins->timer);
 	free(twins);
 }
 
@@ -34,9 +54,8 @@ static struct twin_list *bucket_of(struct twins *twins, const char *key_hash)
 
 static void start_turn(struct twins *twins, struct twin *twin)
 {
-	twin->waiting = false;
-	twin->running = true;
-	loop_defer(twins->loop, twin->turn, twin->arg);
+	TAILQ_INSERT_TAIL(&twins->due, twin, due);
+	loop_timer_start(twins->timer, 0);
 }
 
 bool twins_enter(struct twins *twins, struct twin *twin)
@@ -46,7 +65,7 @@ bool twins_enter(struct twins *twins, struct twin *twin)
 	unsigned same = 0;
 
 	if (!*twin->key_hash) {
-		loop_defer(twins->loop, twin->turn, twin->arg);
+		start_turn(twins, twin);
 		return true;
 	}
 	list = bucket_of(twins, twin->key_hash);
@@ -57,10 +76,9 @@ bool twins_enter(struct twins *twins, struct twin *twin)
 	if (same > MAX_WAITING)
 		return false;
 	TAILQ_INSERT_TAIL(list, twin, link);
+	twin->entered = true;
 	if (same == 0)
 		start_turn(twins, twin);
-	else
-		twin->waiting = true;
 	return true;
 }
 
@@ -69,9 +87,9 @@ void twins_leave(struct twins *twins, struct twin *twin)
 	struct twin_list *list;
 	struct twin *other;
 
-	if (!twin->running)
+	if (!twin->entered)
 		return;
-	twin->running = false;
+	twin->entered = false;
 	list = bucket_of(twins, twin->key_hash);
 	TAILQ_REMOVE(list, twin, link);
 	TAILQ_FOREACH (other, list, link) {

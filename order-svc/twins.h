@@ -17,6 +17,8 @@
 struct twins;
 
 struct twins *twins_new(struct loop *loop);
+/* Runs the turns that are still to come, all of them: attempts must leave in their
+ * turn without starting anything. */
 void twins_free(struct twins *twins);
 
 /* One attempt; owned by the caller until it has left. */
@@ -25,8 +27,9 @@ struct twin {
 	loop_fn turn;
 	void *arg;
 	/* private */
-	bool waiting, running;
-	TAILQ_ENTRY(twin) link;
+	bool entered;
+	TAILQ_ENTRY(twin) link; /* in its bucket; not without a key */
+	TAILQ_ENTRY(twin) due;
 };
 TAILQ_HEAD(twin_list, twin);
 

@@ -360,6 +360,61 @@ def test_event_too_large_is_set_aside(alone):
     alone.at_rest()
 
 
+def test_what_was_before_a_set_aside_event_goes_on(alone):
+    """Only later events wait behind it."""
+    svc = alone.start(RELAY_POLL_MS=10)
+    late = alone.one("SELECT AUTO_INCREMENT + 1000 FROM information_schema.tables"
+                     " WHERE table_schema = %s AND table_name = 'outbox'", alone.name)  # fmt: skip
+    alone.sql(
+        "INSERT INTO outbox_set_aside (outbox_id, user_id, reason, created_at)"
+        f" VALUES ({late}, 1, 'too large', UTC_TIMESTAMP(3))"
+    )
+    assert svc.post(body=ORDER).status_code == 201
+    until(lambda: alone.one("SELECT COUNT(*) FROM outbox") == 0)
+    alone.sql(f"ALTER TABLE outbox AUTO_INCREMENT = {late + 1}")
+    assert svc.post(body=ORDER).status_code == 201
+    time.sleep(0.5)
+    assert alone.one("SELECT COUNT(*) FROM outbox") == 1
+    alone.sql("DELETE FROM outbox_set_aside")
+    alone.at_rest()
+
+
+def test_cut_while_twins_wait(alone):
+    """The time to drain is over: one attempt is under way, its twins wait for their turn."""
+    svc = alone.start(DRAIN_MAX_MS=200)
+    alone.shop.faults.append(("delay", 2.5))
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        posts = [pool.submit(svc.post, body=ORDER, key="twin") for _ in range(6)]
+        until(lambda: alone.shop.states() == ["pending"])
+        time.sleep(0.2)
+        assert svc.stop() == 0
+        assert all(isinstance(post.exception(), requests.ConnectionError) for post in posts)
+    again = alone.start()
+    assert again.post(body=ORDER, key="twin").status_code == 201
+    balanced(alone, again)
+    alone.at_rest()
+
+
+def test_cut_between_two_tries_to_fence(alone):
+    """The database is away, so an attempt waits to try again; then the process ends."""
+    svc = alone.start(DRAIN_MAX_MS=100, FAILPOINTS="order_reserved:1:error")
+    login = f"'{alone.name}'@'127.0.0.1'"
+    alone.shop.faults.append(("delay", 1))
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        post = pool.submit(svc.post, body=ORDER, key="k1")
+        until(lambda: alone.shop.states() == ["pending"])
+        alone.sql(f"ALTER USER {login} ACCOUNT LOCK")
+        alone.sql(f"KILL USER {login}")
+        until(lambda: "undoing an order" in svc.log.read_text())
+        assert svc.stop() == 0
+        assert isinstance(post.exception(), requests.ConnectionError)
+    alone.sql(f"ALTER USER {login} ACCOUNT UNLOCK")
+    again = alone.start()
+    assert again.post(body=ORDER, key="k1").status_code == 201
+    balanced(alone, again)
+    alone.at_rest()
+
+
 def test_database_gone_for_a_moment(alone):
     """Every connection is cut while orders are placed; the client repeats with its key."""
     svc = alone.start()
