@@ -51,10 +51,12 @@ static void go_on(struct http_conn *conn)
 	if (conn->state != HTTP_CONN_BUSY)
 		return;
 	conn->state = HTTP_CONN_HEAD;
-	if (unread(conn) > 0 || conn->eof || conn->server->draining)
+	if (unread(conn) > 0 || conn->eof)
 		http_conn_timer(conn, 0);
 	else
-		http_conn_timer(conn, conn->server->limits.idle_s);
+		http_conn_timer(conn, conn->server->draining
+					      ? HTTP_LAST_CALL_S
+					      : conn->server->limits.idle_s);
 }
 
 static void read_on(struct http_conn *conn)

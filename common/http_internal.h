@@ -25,6 +25,8 @@
 #define HTTP_WRITE_AHEAD 65536
 /* A client that takes nothing of its answer for so long is gone. */
 #define HTTP_WRITE_S 30
+/* Draining: a request that is already on its way still gets its answer. */
+#define HTTP_LAST_CALL_S 1
 
 /* A request's head, with the text that its slices point into. */
 struct http_message {

@@ -1,7 +1,7 @@
 /*
  * http_server.c - listening, and stopping.
  *
- * Stopping: no new connections, idle ones are closed, the others after their
+ * Stopping: no new connections, idle ones are closed soon, the others after their
  * answer, which says so.  Streams end.  When the last byte is out, `drained`.
  */
 #include <errno.h>
@@ -173,7 +173,7 @@ void http_server_drain(struct http_server *server, loop_fn drained, void *arg)
 		if (conn->streaming)
 			http_stream_close(conn->req->stream);
 		else if (http_conn_idle(conn))
-			http_conn_end(conn);
+			http_conn_timer(conn, HTTP_LAST_CALL_S);
 	}
 	http_server_check_drained(server);
 }

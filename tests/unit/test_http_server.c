@@ -586,24 +586,30 @@ static void drain(void *arg)
 static void drains(void **state)
 {
 	struct fixture *f = *state;
-	int idle = dial(f), busy = dial(f), stream = dial(f);
+	int idle = dial(f), late = dial(f), busy = dial(f), stream = dial(f);
 
 	say(idle, "GET /items/1 HTTP/1.1\r\n" HOST "\r\n");
 	hear(idle, "{\"id\"");
+	say(late, "GET /items/1 HTTP/1.1\r\n" HOST "\r\n");
+	hear(late, "{\"id\"");
 	say(stream, "GET /stream HTTP/1.1\r\n" HOST "\r\n");
 	hear(stream, "data: 1\n\n");
 	say(busy, "GET /keep HTTP/1.1\r\n" HOST "\r\n");
 	wait_for(&f->handled, 1);
 
 	loop_post(f->loop, drain, f);
+	usleep(100000);
+	/* It was on its way when we stopped listening. */
+	say(late, "GET /items/1 HTTP/1.1\r\n" HOST "\r\n");
+	has(hear(late, NULL), "Connection: close");
 	assert_string_equal(hear(idle, NULL), "");
 	has(hear(stream, NULL), "0\r\n\r\n");
-	usleep(50000);
 	assert_int_equal(f->drained, 0);
 	loop_post(f->loop, answer_kept, f);
 	has(hear(busy, NULL), "Connection: close");
 	wait_for(&f->drained, 1);
 	close(idle);
+	close(late);
 	close(busy);
 	close(stream);
 }
