@@ -62,7 +62,10 @@ void http_reply_head(struct http_req *req, int status, const struct http_fields 
 
 static void log_reply(struct http_req *req, uint64_t us)
 {
-	enum log_level level = req->status >= 500 ? LOG_WARN : LOG_DEBUG;
+	/* A listener without statistics is an admin one: its 503s are answers, not
+	 * trouble, and probes ask every second. */
+	bool trouble = req->status >= 500 && req->server->stats;
+	enum log_level level = trouble ? LOG_WARN : LOG_DEBUG;
 
 	LOG_AT(level, "request", LOG_SLICE("method", http_method(req)),
 	       LOG_SLICE("path", req->path), LOG_INT("status", req->status),
