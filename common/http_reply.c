@@ -64,7 +64,7 @@ static void log_reply(struct http_req *req, uint64_t us)
 {
 	/* A listener without statistics is an admin one: its 503s are answers, not
 	 * trouble, and probes ask every second. */
-	bool trouble = req->status >= 500 && req->server->stats;
+	bool trouble = req->status >= 500 && req->stats;
 	enum log_level level = trouble ? LOG_WARN : LOG_DEBUG;
 
 	LOG_AT(level, "request", LOG_SLICE("method", http_method(req)),
