@@ -58,7 +58,7 @@ void events_offsets_ended(struct events_offsets *offsets, int32_t partition,
 /* Everything before `next` is dealt with. */
 void events_offsets_done(struct events_offsets *offsets, int32_t partition, int64_t next);
 
-/* Did every partition report its end at least once? */
+/* Did every partition pass the end of its log that was seen first? */
 bool events_offsets_all_ended(const struct events_offsets *offsets);
 int64_t events_offsets_lag(const struct events_offsets *offsets);
 /* Asynchronous commit of what is done since the last one. */

@@ -9,8 +9,9 @@
 
 struct part {
 	bool ours;
-	bool ended;       /* its end was seen once */
+	bool ended;       /* passed the end of the log that was seen first */
 	bool dirty;       /* `done` is not committed */
+	int64_t end;      /* of the log when it was seen first; -1: not yet */
 	int64_t position; /* next to take; -1: not known yet */
 	int64_t done;     /* everything before it is dealt with; -1: nothing */
 };
@@ -22,7 +23,7 @@ struct events_offsets {
 	int32_t n;
 };
 
-static const struct part unknown = {.position = -1, .done = -1};
+static const struct part unknown = {.end = -1, .position = -1, .done = -1};
 
 struct events_offsets *events_offsets_new(rd_kafka_t *rk, const char *topic)
 {
@@ -76,12 +77,33 @@ static struct part *find(struct events_offsets *offsets, int32_t partition)
 	return &offsets->parts[partition];
 }
 
+static void move(struct part *part, int64_t next)
+{
+	part->position = next;
+	if (part->end >= 0 && next >= part->end)
+		part->ended = true;
+}
+
 void events_offsets_taken(struct events_offsets *offsets, int32_t partition, int64_t next)
 {
 	struct part *part = find(offsets, partition);
 
 	if (part)
-		part->position = next;
+		move(part, next);
+}
+
+/* The end of what can be read is not the end of the log while a transaction is
+ * open: what it hides was there before us. */
+static int64_t log_end(const struct events_offsets *offsets, int32_t partition,
+		       int64_t next)
+{
+	int64_t low, high;
+
+	if (rd_kafka_get_watermark_offsets(offsets->rk, offsets->topic, partition, &low,
+					   &high) ||
+	    high < next)
+		return next;
+	return high;
 }
 
 void events_offsets_ended(struct events_offsets *offsets, int32_t partition, int64_t next)
@@ -90,8 +112,9 @@ void events_offsets_ended(struct events_offsets *offsets, int32_t partition, int
 
 	if (!part)
 		return;
-	part->position = next;
-	part->ended = true;
+	if (part->end < 0)
+		part->end = log_end(offsets, partition, next);
+	move(part, next);
 }
 
 void events_offsets_done(struct events_offsets *offsets, int32_t partition, int64_t next)

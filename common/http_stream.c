@@ -7,8 +7,13 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "http_internal.h"
+
+/* The kernel would keep megabytes for a client that does not read, before the
+ * limit of http_stream_send() sees anything of it. */
+#define SOCKET_BUFFER 65536
 
 struct http_stream {
 	struct http_conn *conn; /* NULL: not there any more */
@@ -26,6 +31,14 @@ void http_stream_gone(struct http_stream *stream)
 		stream->conn->streaming = false;
 	stream->closed(stream->arg);
 	free(stream);
+}
+
+static void bound_socket(struct http_conn *conn)
+{
+	int size = SOCKET_BUFFER;
+
+	setsockopt(bufferevent_getfd(conn->under), SOL_SOCKET, SO_SNDBUF, &size,
+		   sizeof(size));
 }
 
 /* The server was freed before the stream began. */
@@ -50,6 +63,7 @@ struct http_stream *http_stream_start(struct http_req *req, const char *content_
 		http_reply_finish(req, 200);
 		return stream;
 	}
+	bound_socket(req->conn);
 	stream->req = req;
 	stream->chunked = req->msg->head.minor > 0;
 	stream->ending = http_reply_to_head(req) || req->conn->eof;
