@@ -10,8 +10,10 @@
 #include "results.h"
 
 #define WINDOW_S 60
-/* The processor folds windows of more than 24 h; twice that is our limit. */
-#define WINDOWS_MAX 2880
+/* The processor folds windows of more than 24 h, in each partition by the time of
+ * its own events. So partitions that are quiet since different days may each have
+ * a day of windows: enough for 14 of them, about 700 bytes each. */
+#define WINDOWS_MAX (14 * 24 * 60)
 
 struct window {
 	int64_t start; /* seconds since the epoch */

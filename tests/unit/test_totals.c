@@ -203,6 +203,22 @@ static void a_folded_window_stays_in_the_sums(void **state)
 	windows_free(windows);
 }
 
+/* A partition folds by its own events: one without orders for days still has a
+ * whole day of windows, and they belong to the sums. */
+static void quiet_partitions_keep_their_day(void **state)
+{
+	struct windows *windows = windows_new();
+	const int64_t day = 24 * 60;
+
+	(void)state;
+	for (int32_t p = 0; p < 12; p++)
+		for (int64_t i = 0; i < day; i++)
+			put_w(windows, part((p * day + i) * 60, p, 1, 1, true));
+	assert_int_equal(windows_dropped(windows), 0);
+	assert_int_equal(windows_all(windows).orders, 12 * day);
+	windows_free(windows);
+}
+
 static void windows_are_bounded(void **state)
 {
 	struct windows *windows = windows_new();
@@ -231,6 +247,7 @@ int main(void)
 		cmocka_unit_test(a_full_table_keeps_the_best),
 		cmocka_unit_test(partitions_add_up),
 		cmocka_unit_test(a_folded_window_stays_in_the_sums),
+		cmocka_unit_test(quiet_partitions_keep_their_day),
 		cmocka_unit_test(windows_are_bounded),
 	};
 
