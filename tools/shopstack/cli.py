@@ -145,14 +145,18 @@ def cmd_run(args, store, progress):
     def interrupted(*_):
         raise KeyboardInterrupt
 
+    if store.running():
+        raise StackError(f"already running in {store.layout.dir}; tools/stack status shows it, tools/stack down stops it")
     signal.signal(signal.SIGTERM, interrupted)
+    signal.signal(signal.SIGHUP, interrupted)
     try:
         cmd_up(args, store, progress)
         print("Ctrl-C stops everything.", flush=True)
         told = set()
-        while True:
+        while Store(store.layout).running():
             time.sleep(1)
             _watch(store.layout, progress, told)
+        progress.say("everything was stopped from elsewhere")
     except KeyboardInterrupt:
         # A second Ctrl-C must not leave half of it running.
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -20,6 +20,7 @@ def cache_dir():
 
 def write_private(path, text):
     """Writes a file that only its owner may read, never half of it."""
+    path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     with os.fdopen(handle, "w", encoding="utf-8") as out:

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -147,7 +148,9 @@ def up(store, options, json_file, progress):
     """Starts whatever does not run.  A failure ends everything that this call started."""
     running = store.running()
     if running:
-        differing = [k for k, v in options.items() if store.options.get(k, v) != v]
+        # Where to describe it may be asked anew at any time.
+        asked = {k: v for k, v in options.items() if k != "json"}
+        differing = [k for k, v in asked.items() if store.options.get(k, v) != v]
         if differing:
             raise StackError(
                 f"already running in {store.layout.dir} with other options"
@@ -229,6 +232,8 @@ def start_named(store, name, progress, settings=(), wait=True):
         entry = store.processes[one]
         if proc.alive(entry):
             raise StackError(f"{one} already runs")
+        if not shutil.which(entry["argv"][0]):
+            raise StackError(f"{entry['argv'][0]} is missing; run: make build MODE={store.options['mode']}")
         for setting in settings:
             variable, _, value = setting.partition("=")
             entry["env"][variable] = value
