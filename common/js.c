@@ -48,6 +48,9 @@ json_t *js_parse(struct str text, struct err *err)
 		return NULL;
 	}
 	doc = json_loadb(text.at, text.len, JSON_REJECT_DUPLICATES, &why);
+	if (!doc && strstr(why.text, "JSON_ALLOW_NUL"))
+		snprintf(why.text, sizeof(why.text),
+			 "\\u0000 is not allowed in a string");
 	if (!doc)
 		err_slug(err, ERR_INPUT, "invalid_json",
 			 "not valid JSON: %s (line %d, column %d)", why.text, why.line,

@@ -51,6 +51,7 @@ async function loadCatalog(more = false) {
   const page = await call('GET', `/products?${query}`);
   const cards = page.products.map(productCard);
   if (more) $('catalog').append(...cards); else $('catalog').replaceChildren(...cards);
+  if (!more && cards.length === 0) $('catalog').append(el('li', {}, 'Nothing found.'));
   nextCursor = page.next_cursor;
   $('more').hidden = !nextCursor;
   addCategories(page.products);
@@ -70,6 +71,8 @@ async function buy(product, quantity, button) {
     const placed = await order(product.product_id, quantity);
     notice(`Order ${placed.order_id} placed: ${quantity} × ${product.name}, ${money.format(placed.total_price)}`);
     await loadOrders();
+    // The stream is for administrators; others see their new total by asking again.
+    if (!live) [300, 1000, 3000].forEach((ms) => setTimeout(() => guarded(loadMine), ms));
   });
   button.disabled = false;
 }
@@ -133,12 +136,15 @@ function showSummary(summary) {
 
 const shows = { 'top-users': showTop, window: showWindows, windows: showWindows, summary: showSummary };
 let stopStream = () => {};
+let live = false;
 
 function startStream() {
   stopStream();
   stopStream = stream('/analytics/stream', (event, data) => shows[event]?.(data), (state) => {
     $('live').textContent = { on: 'live', off: 'reconnecting', denied: 'for administrators' }[state];
-    $('live').classList.toggle('on', state === 'on');
+    live = state === 'on';
+    $('live').classList.toggle('on', live);
+    if (state === 'denied') ['summary', 'top-users', 'windows'].forEach((id) => $(id).replaceChildren());
   });
 }
 
