@@ -13,7 +13,8 @@
  *
  * Statements are prepared once per connection and kept (by the address of their
  * text, which must be a literal).  Parameters are always bound.  Sessions run
- * READ COMMITTED, strict SQL mode, time zone UTC, utf8mb4.
+ * READ COMMITTED, strict SQL mode, time zone UTC, utf8mb4.  The server ends a
+ * session, with its locks, after 15 s of silence.
  */
 #ifndef COMMON_DB_H
 #define COMMON_DB_H

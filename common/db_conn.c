@@ -16,6 +16,10 @@
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 3000
 #define CONNECT_MAX_S  3
+/* A process that hangs, or whose machine is gone, must not keep its row locks and
+ * named locks for the server's usual 8 hours. Above all pauses of a healthy one:
+ * workers ping every few seconds, the outbox relay looks every 10 s at least. */
+#define SESSION_IDLE_S "15"
 
 /* Error numbers that the client library's headers do not name. */
 #define ER_MARIADB_KILLED     1927
@@ -208,7 +212,8 @@ static bool setup_session(MYSQL *my)
 	static const char *const commands[] = {
 		"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
 		"SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION', "
-		"time_zone = '+00:00', innodb_lock_wait_timeout = 5",
+		"time_zone = '+00:00', innodb_lock_wait_timeout = 5, "
+		"wait_timeout = " SESSION_IDLE_S,
 	};
 
 	for (unsigned i = 0; i < ARRAY_LEN(commands); i++) {

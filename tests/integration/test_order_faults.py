@@ -3,6 +3,7 @@ stock and its event when the answer of a step is late, lost, wrong, or the proce
 
 import concurrent.futures
 import contextlib
+import signal
 import threading
 import time
 
@@ -72,9 +73,7 @@ def test_whole_path(alone):
     assert answer.headers["Location"] == f"/api/orders/{order['order_id']}"
     assert "Idempotency-Replayed" not in answer.headers
     assert order["total_price"] == 19.99 and order["status"] == "placed"
-    assert order["items"] == [
-        {"product_id": "LAPTOP001", "name": "Product LAPTOP001", "quantity": 1, "unit_price": 19.99}
-    ]
+    assert order["items"] == [{"product_id": "LAPTOP001", "name": "Product LAPTOP001", "quantity": 1, "unit_price": 19.99}]
     again = svc.post(body=ORDER, key="k1")
     assert again.status_code == 201 and again.headers["Idempotency-Replayed"] == "true"
     assert again.content == answer.content and again.headers["Location"]
@@ -83,7 +82,7 @@ def test_whole_path(alone):
     assert headers["Authorization"] == f"Service order-svc:{alone.secret}"
     assert headers["X-Request-Id"] == "req-1" and headers["traceparent"] == parent
     alone.at_rest()
-    (key, event, event_headers), = alone.events()
+    ((key, event, event_headers),) = alone.events()
     assert list(event)[:5] == ["order_id", "user_id", "price", "quantity", "timestamp"]
     assert event["seq"] == 1 and event["price"] == 19.99 and event["quantity"] == 1
     assert event["reservation_id"] == path.rsplit("/", 1)[1]
@@ -379,6 +378,24 @@ def test_what_was_before_a_set_aside_event_goes_on(alone):
     alone.at_rest()
 
 
+def test_a_hung_process_does_not_hold_up_others(alone):
+    """It hangs inside a transaction and leads the relay: others wait seconds, not hours."""
+    hung = alone.start(FAILPOINTS="order_before_commit:1:stop")
+    until(lambda: hung.metric("shop_outbox_leader") == 1)
+    with pytest.raises(requests.Timeout):
+        hung.post(body=ORDER, key="k1", timeout=1)
+    try:
+        other = alone.start()
+        until(lambda: other.post(body=ORDER, key="k1", timeout=40).status_code == 201, 40)
+        until(lambda: other.metric("shop_outbox_leader") == 1, 40)
+    finally:
+        hung.child.send_signal(signal.SIGCONT)
+    until(lambda: alone.shop.states().count("pending") == 1)
+    assert alone.one("SELECT COUNT(*) FROM orders") == 1
+    balanced(alone, other)
+    alone.at_rest()
+
+
 def test_cut_while_twins_wait(alone):
     """The time to drain is over: one attempt is under way, its twins wait for their turn."""
     svc = alone.start(DRAIN_MAX_MS=200)
@@ -484,10 +501,7 @@ def test_old_fences_and_keys_go(alone):
         " WHERE reservation_id = %s OR outcome = 'committed'",
         "a" * 32,
     )
-    alone.sql(
-        "UPDATE order_keys SET created_at = created_at - INTERVAL 49 HOUR"
-        " WHERE idempotency_key = 'old'"
-    )
+    alone.sql("UPDATE order_keys SET created_at = created_at - INTERVAL 49 HOUR" " WHERE idempotency_key = 'old'")
     svc.stop()
     alone.start(SWEEP_EVERY_MS=50)
     until(lambda: alone.sql("SELECT idempotency_key FROM order_keys") == (("young",),))
