@@ -1,0 +1,190 @@
+"""notify-svc: one mail for each event, retried, given up in the open."""
+
+import json
+import secrets
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from shop_stack import Stack, until
+
+
+@pytest.fixture(scope="module")
+def shop():
+    """Few tries, so that giving up takes seconds; two instances that share the work."""
+    stack = Stack()
+    try:
+        yield stack.up(instances={"notify-svc": 2}, env=("notify-svc:MAIL_MAX_TRIES=3",))
+    finally:
+        stack.close()
+
+
+@pytest.fixture
+def customer(shop):
+    user, token = shop.new_user("Anna Prüfer")
+    email = shop.sql("user-svc", "SELECT email FROM users WHERE id = %s", user)[0][0]
+    return user, token, email
+
+
+def notices(shop, user, **more):
+    answer = shop.api("GET", "/api/notifications", params={"user_id": user, **more}, token="admin")
+    assert answer.status_code == 200, answer.text
+    return answer.json()["notifications"]
+
+
+def state(shop, user):
+    return [one["state"] for one in notices(shop, user)]
+
+
+def event(user, order, **more):
+    return {
+        "order_id": order, "user_id": user, "price": 12.5, "quantity": 2, "timestamp": "2025-11-24T21:13:22Z",
+        "type": "order.created", "event_id": secrets.token_hex(16), "seq": order, **more,
+    }  # fmt: skip
+
+
+def send(shop, *events):
+    """Straight to the topic, as the relay would; each as a number of bytes or an object."""
+    producer = shop.kafka_producer()
+    for one in events:
+        value = one if isinstance(one, bytes) else json.dumps(one).encode()
+        producer.produce("orders-events", key="1" if isinstance(one, bytes) else str(one["user_id"]), value=value)
+    assert producer.flush(20) == 0
+
+
+def metric(shop, name, labels=""):
+    return sum(shop.metric("notify-svc", name, labels, index) for index in (0, 1))
+
+
+def test_mails_of_an_order_and_its_cancellation(shop, customer):
+    user, token, email = customer
+    product = shop.new_product(price=12.5)
+    order = shop.order(user, product, 2, token=token).json()["order_id"]
+    mail = until(lambda: shop.mails(email), 20, "the mail")[0]
+    assert mail["subject"] == f"Order {order} is placed" and "shop@example.com" in mail["from"]
+    assert f"2 x {product}  at 12.50" in mail["body"] and "Total: 25.00 USD" in mail["body"]
+    assert "Hello Anna Prüfer," in mail["body"] and "@example.com>" in mail["message_id"]
+    assert shop.api("POST", f"/api/orders/{order}/cancel", token=token).status_code == 200
+    until(lambda: len(shop.mails(email)) == 2, 20, "the second mail")
+    assert shop.mails(email)[1]["subject"] == f"Order {order} is cancelled"
+    until(lambda: state(shop, user) == ["sent", "sent"])
+    listed = notices(shop, user)
+    assert [n["type"] for n in listed] == ["order.cancelled", "order.created"]
+    assert listed[1]["order_id"] == order and listed[1]["tries"] == 1 and "last_error" not in listed[1]
+    # Their own, and nobody else's.
+    assert shop.api("GET", "/api/notifications", token=token).json()["notifications"][0]["user_id"] == user
+    assert shop.api("GET", f"/api/notifications?user_id={user}", token="demo").status_code == 403
+
+
+def test_an_event_that_comes_again_makes_no_second_mail(shop, customer):
+    user, _, email = customer
+    one, two = event(user, 1001), event(user, 1002)
+    bare = {k: one[k] for k in ("order_id", "user_id", "price", "quantity", "timestamp")} | {"order_id": 1003}
+    send(shop, *[one, two, one, bare, bare] * 5)
+    until(lambda: len(shop.mails(email)) == 3, 20, "the mails")
+    send(shop, one, two, bare)
+    time.sleep(2)
+    assert len({m["message_id"] for m in shop.mails(email)}) == len(shop.mails(email)) == 3
+    assert state(shop, user) == ["sent"] * 3
+
+
+def test_poison_is_passed_over(shop, customer):
+    user, _, email = customer
+    before = metric(shop, "shop_events_poison_total"), metric(shop, "shop_events_ignored_total")
+    send(shop, b"{", b"[]", b'{"order_id":1}', event(user, 7, type="order.praised"), event(user, 8, price="x"),
+         event(user, 9, event_id="a\r\nBcc: evil@example.com"), event(user, 10))  # fmt: skip
+    until(lambda: len(shop.mails(email)) == 1, 20, "the good one")
+    assert metric(shop, "shop_events_poison_total") == before[0] + 5
+    assert metric(shop, "shop_events_ignored_total") == before[1] + 1
+
+
+def test_retries_until_the_server_accepts(shop, customer):
+    user, _, email = customer
+    shop.mail_reply("451 try later")
+    try:
+        send(shop, event(user, 1))
+        until(lambda: notices(shop, user) and notices(shop, user)[0].get("last_error"), 20, "a failed try")
+        assert "451" in notices(shop, user)[0]["last_error"]
+    finally:
+        shop.mail_reply()
+    until(lambda: state(shop, user) == ["sent"], 20, "the mail")
+    assert len(shop.mails(email)) == 1
+    assert 2 <= notices(shop, user)[0]["tries"] <= 3
+
+
+@pytest.mark.parametrize(("reply", "tries"), [("451 try later", 3), ("550 no such mailbox", 1)])
+def test_gives_up_in_the_open(shop, customer, reply, tries):
+    user, token, email = customer
+    shop.mail_reply(reply)
+    try:
+        send(shop, event(user, 1))
+        until(lambda: state(shop, user) == ["failed"], 30, "the end of trying")
+    finally:
+        shop.mail_reply()
+    one = notices(shop, user)[0]
+    assert one["tries"] == tries and reply[:3] in one["last_error"]
+    # Why is for operators.
+    assert "last_error" not in shop.api("GET", "/api/notifications", token=token).json()["notifications"][0]
+    time.sleep(2)
+    assert shop.mails(email) == [] and state(shop, user) == ["failed"]
+    until(lambda: shop.metric("notify-svc", "shop_notifications_failed") >= 1, 20, "the alarm")
+
+
+def test_nobody_to_write_to(shop):
+    send(shop, event(999_999_999, 1))
+    until(lambda: state(shop, 999_999_999) == ["failed"], 20, "the end of trying")
+    assert notices(shop, 999_999_999)[0]["last_error"] == "there is no such user"
+
+
+def test_a_message_by_hand_is_safe_and_sent_once(shop, customer):
+    user, token, email = customer
+    body = {"user_id": user, "subject": "Grüße =?x?=", "body": ".\n.hidden\r\nBcc: evil@example.com\n\nEnd"}
+    assert shop.api("POST", "/api/notifications", json=body, token=token).status_code == 403
+    for subject in ("a\r\nBcc: evil@example.com", "a\nb", "", "x" * 201, "a\u0000b"):
+        assert shop.api("POST", "/api/notifications", json={**body, "subject": subject}, token="admin").status_code == 400
+    key = secrets.token_hex(8)
+    for replayed in (None, "true"):
+        answer = shop.api("POST", "/api/notifications", json=body, token="admin", key=key)
+        assert answer.status_code == 201 and answer.headers.get("Idempotency-Replayed") == replayed
+    other = shop.api("POST", "/api/notifications", json={**body, "body": "x"}, token="admin", key=key)
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+    mail = until(lambda: shop.mails(email), 20, "the mail")[0]
+    assert mail["subject"] == body["subject"] and mail["to"] == [email]
+    assert mail["body"].replace("\r\n", "\n").endswith(".\n.hidden\nBcc: evil@example.com\n\nEnd")
+    assert len(shop.mails(email)) == 1
+
+
+def test_pages_are_whole(shop, customer):
+    user, token, _ = customer
+    send(shop, *[event(user, n) for n in range(1, 8)])
+    until(lambda: len(notices(shop, user)) == 7)
+    seen, cursor = [], None
+    while True:
+        page = shop.api("GET", "/api/notifications", params={"limit": 3, "cursor": cursor}, token=token).json()
+        seen += [n["notification_id"] for n in page["notifications"]]
+        cursor = page["next_cursor"]
+        if not cursor:
+            break
+    assert len(seen) == 7 and seen == sorted(seen, reverse=True)
+    for query in ("limit=0", "limit=101", "cursor=x", "cursor=0", "user_id=x"):
+        assert shop.api("GET", f"/api/notifications?{query}", token=token).status_code == 400, query
+
+
+def test_killed_while_sending(shop):
+    """What a dead instance held goes out when its lease ends; nothing is lost, and what the dead one
+    had not sent is sent once."""
+    users = [shop.new_user()[0] for _ in range(4)]
+    text = f"SELECT email FROM users WHERE id IN ({','.join(map(str, users))})"
+    emails = [row[0] for row in shop.sql("user-svc", text)]
+    shop.mail_reply("451 try later")
+    send(shop, *[event(user, n) for n in range(1, 6) for user in users])
+    until(lambda: sum(len(notices(shop, user)) for user in users) == 20)
+    shop.kill("notify-svc.1")
+    shop.mail_reply()
+    shop.start("notify-svc.1")
+    count = f"SELECT COUNT(*) FROM notifications WHERE user_id IN ({','.join(map(str, users))}) AND state "
+    until(lambda: shop.sql("notify-svc", count + "IN ('sent', 'failed')")[0][0] == 20, 90, "an end for each")
+    with ThreadPoolExecutor(4) as pool:
+        mails = [mail for found in pool.map(shop.mails, emails) for mail in found]
+    assert len({mail["message_id"] for mail in mails}) == len(mails)
+    assert len(mails) == shop.sql("notify-svc", count + "= 'sent'")[0][0]
