@@ -17,8 +17,7 @@ static enum rank rank_of(const struct pool *pool, int64_t now_ms)
 	if (atomic_load_explicit(&endpoint->health, memory_order_relaxed) ==
 	    HEALTH_UNREADY)
 		return RANK_UNREADY;
-	return pool->n_busy < pool->worker->app->settings.pool_conns ? RANK_GOOD
-								     : RANK_FULL;
+	return pool_is_full(pool, pool->n_busy) ? RANK_FULL : RANK_GOOD;
 }
 
 static int less_busy(struct worker *worker, const struct upstream *upstream, int a, int b)

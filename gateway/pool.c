@@ -85,16 +85,11 @@ void pool_wake(struct worker *worker, const struct upstream *upstream)
 
 /* ---- connections ---- */
 
-static bool has_room(struct pool *pool)
-{
-	return pool->n_conns < pool->worker->app->settings.pool_conns;
-}
-
 static enum pool_result connect_now(struct pool *pool, struct exchange *x)
 {
-	if (!has_room(pool) && !TAILQ_EMPTY(&pool->idle))
+	if (pool_is_full(pool, pool->n_conns) && !TAILQ_EMPTY(&pool->idle))
 		upstream_close(TAILQ_LAST(&pool->idle, upstream_conns));
-	if (!has_room(pool))
+	if (!x->route->stream && pool_is_full(pool, pool->n_conns))
 		return join_queue(x);
 	return upstream_open(pool, x) ? POOL_CONNECTING : POOL_NONE;
 }

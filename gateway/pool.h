@@ -20,6 +20,7 @@ struct upstream_conn {
 	struct exchange *x; /* NULL: idle */
 	bool reused;        /* it answered before */
 	bool got_bytes;     /* of the answer to x */
+	bool stream;        /* x is one */
 	bool gone;
 	int64_t deadline_ms; /* idle until then */
 };
@@ -32,6 +33,7 @@ struct pool {
 	int addr_len;                 /* 0: not found yet */
 	struct upstream_conns idle;
 	unsigned n_conns, n_busy;
+	unsigned n_streams; /* of them: open for hours, so outside of POOL_CONNS */
 };
 
 enum pool_result {
@@ -55,6 +57,11 @@ void pool_leave_queue(struct exchange *x);
 void pool_mark_down(struct exchange *x);
 /* A connection became free: the next in the queue may have it. */
 void pool_wake(struct worker *worker, const struct upstream *upstream);
+
+static inline bool pool_is_full(const struct pool *pool, unsigned n)
+{
+	return n - pool->n_streams >= pool->worker->app->settings.pool_conns;
+}
 
 /* ---- balance.c ---- */
 

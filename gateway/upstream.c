@@ -18,6 +18,23 @@ static void upstream_free(void *arg)
 	free(arg);
 }
 
+static void begin_use(struct upstream_conn *up, struct exchange *x)
+{
+	up->x = x;
+	x->up = up;
+	up->stream = x->route->stream;
+	up->pool->n_busy++;
+	up->pool->n_streams += up->stream;
+}
+
+static void end_use(struct upstream_conn *up)
+{
+	up->x->up = NULL;
+	up->x = NULL;
+	up->pool->n_busy--;
+	up->pool->n_streams -= up->stream;
+}
+
 void upstream_close(struct upstream_conn *up)
 {
 	struct pool *pool = up->pool;
@@ -27,13 +44,10 @@ void upstream_close(struct upstream_conn *up)
 		return;
 	up->gone = true;
 	pool->n_conns--;
-	if (x) {
-		pool->n_busy--;
-		x->up = NULL;
-		up->x = NULL;
-	} else {
+	if (x)
+		end_use(up);
+	else
 		TAILQ_REMOVE(&pool->idle, up, link);
-	}
 	sock_close(&up->sock);
 	loop_defer(pool->worker->loop, upstream_free, up);
 	if (x)
@@ -45,11 +59,9 @@ void upstream_release(struct upstream_conn *up)
 	struct pool *pool = up->pool;
 	struct exchange *x = up->x;
 
-	up->x = NULL;
-	x->up = NULL;
+	end_use(up);
 	up->reused = true;
 	up->deadline_ms = pool->worker->now_ms + IDLE_MS;
-	pool->n_busy--;
 	TAILQ_INSERT_HEAD(&pool->idle, up, link);
 	sock_read_on(&up->sock, true);
 	pool_wake(pool->worker, x->route->upstream);
@@ -58,10 +70,8 @@ void upstream_release(struct upstream_conn *up)
 void upstream_take_idle(struct upstream_conn *up, struct exchange *x)
 {
 	TAILQ_REMOVE(&up->pool->idle, up, link);
-	up->pool->n_busy++;
-	up->x = x;
 	up->got_bytes = false;
-	x->up = up;
+	begin_use(up, x);
 }
 
 /* ---- events ---- */
@@ -116,10 +126,8 @@ bool upstream_open(struct pool *pool, struct exchange *x)
 		return false;
 	}
 	up->pool = pool;
-	up->x = x;
 	pool->n_conns++;
-	pool->n_busy++;
-	x->up = up;
+	begin_use(up, x);
 	x->state = X_CONNECTING;
 	x->deadline_ms = pool->worker->now_ms + CONNECT_MS;
 	return true;

@@ -1,4 +1,5 @@
 """The gateway's data path against scripted upstreams: every byte on both sides is ours."""
+
 import os
 import resource
 import threading
@@ -72,8 +73,18 @@ def test_request_is_written_anew(rig):
     assert dict(fields)["x-forwarded-for"] == "127.0.0.1"
     assert dict(fields)["x-forwarded-proto"] == "http"
     assert names.count("transfer-encoding") == 1 and "content-length" not in names
-    for gone in ("x-secret", "x-user-id", "forwarded", "x_real", "upgrade", "te", "keep-alive", "proxy",
-                 "trailer-field", "connection"):
+    for gone in (
+        "x-secret",
+        "x-user-id",
+        "forwarded",
+        "x_real",
+        "upgrade",
+        "te",
+        "keep-alive",
+        "proxy",
+        "trailer-field",
+        "connection",
+    ):
         assert gone not in names, gone
 
 
@@ -91,8 +102,15 @@ def test_ids_are_kept_when_well_formed(rig):
 
 
 def test_answer_fields(rig):
-    gw, _ = rig(always(reply(b"ok", extra="Set-Cookie: a=1\r\nSet-Cookie: b=2\r\nConnection: X-Hop\r\nX-Hop: 1\r\n"
-                             "Keep-Alive: timeout=5\r\nETag: \"1\"\r\n")))
+    gw, _ = rig(
+        always(
+            reply(
+                b"ok",
+                extra="Set-Cookie: a=1\r\nSet-Cookie: b=2\r\nConnection: X-Hop\r\nX-Hop: 1\r\n"
+                'Keep-Alive: timeout=5\r\nETag: "1"\r\n',
+            )
+        )
+    )
     _, fields, body = gw.get("/x")
     assert [v for n, v in fields if n == "set-cookie"] == ["a=1", "b=2"]
     assert dict(fields)["etag"] == '"1"' and body == b"ok"
@@ -136,8 +154,9 @@ def test_cors(rig):
     assert dict(fields)["access-control-allow-origin"] == "https://b.example"
     _, fields, _ = gw.get("/x", "Origin: https://evil.example")
     assert "access-control-allow-origin" not in dict(fields)
-    status, fields, _ = gw.ask("OPTIONS /x HTTP/1.1\r\nHost: a\r\nOrigin: https://a.example\r\n"
-                               "Access-Control-Request-Method: POST\r\n\r\n")
+    status, fields, _ = gw.ask(
+        "OPTIONS /x HTTP/1.1\r\nHost: a\r\nOrigin: https://a.example\r\n" "Access-Control-Request-Method: POST\r\n\r\n"
+    )
     assert status == 204 and "POST" in dict(fields)["access-control-allow-methods"]
 
 
@@ -241,8 +260,12 @@ def test_pipelining_in_order(rig):
 
     gw, _ = rig(handler)
     conn = gw.connect()
-    conn.send("".join(f"GET /x?{i} HTTP/1.1\r\nHost: a\r\n\r\n" if i % 3 else
-                      "GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n" for i in range(200)))
+    conn.send(
+        "".join(
+            f"GET /x?{i} HTTP/1.1\r\nHost: a\r\n\r\n" if i % 3 else "GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n"
+            for i in range(200)
+        )
+    )
     for i in range(200):
         status, _, body = conn.response()
         assert (status, body) == (200, f"/x?{i}".encode()) if i % 3 else status == 404
@@ -288,6 +311,21 @@ def test_server_sent_events_pass_at_once_and_cancel(rig):
     conn.until(b"data: 002\n\n")
     conn.close()
     assert gone.wait(2), "the upstream was not cancelled"
+
+
+def test_streams_leave_connections_for_others(rig):
+    def handler(conn, up):
+        conn.request()
+        conn.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n: x\r\n")
+        conn.closed()
+
+    gw, _ = rig(handler, env={"POOL_CONNS": "1"}, stream=True)
+    conns = [gw.connect() for _ in range(3)]
+    for conn in conns:
+        conn.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert "200" in conn.head()[0]
+    for conn in conns:
+        conn.close()
 
 
 def test_streams_end_when_draining(rig):
@@ -341,12 +379,15 @@ def test_malformed_answer_is_502(rig, case):
     assert b'"code":"bad_upstream"' in body
 
 
-@pytest.mark.parametrize("answer", [
-    "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc",
-    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc",
-    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcXX",
-    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\nabc",
-])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcXX",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\nabc",
+    ],
+)
 def test_cut_answer_is_not_completed(rig, answer):
     def handler(conn, up):
         conn.request()
@@ -486,8 +527,12 @@ def test_unready_endpoint_gets_nothing():
 
         return handler
 
-    with Upstream(always(reply(b"a"))) as a, Upstream(always(reply(b"b"))) as b, \
-            Upstream(admin("a")) as admin_a, Upstream(admin("b")) as admin_b:
+    with (
+        Upstream(always(reply(b"a"))) as a,
+        Upstream(always(reply(b"b"))) as b,
+        Upstream(admin("a")) as admin_a,
+        Upstream(admin("b")) as admin_b,
+    ):
         with Gateway({"/x": ([a, b], {"admin": [admin_a, admin_b]})}) as gw:
             time.sleep(0.3)
             assert {gw.get("/x")[2] for _ in range(40)} == {b"a", b"b"}
@@ -517,11 +562,14 @@ def test_endpoint_by_name():
 
 def test_access():
     with Upstream(always(OK)) as up:
-        with Gateway({
-            "/user": (up, {"who": ["user"]}),
-            "/demo": (up, {"who": ["admin", "demo_anyone"]}),
-            "/inside": (up, {"who": ["up0"], "listener": "internal"}),
-        }, AUTH_MODE="demo") as gw:
+        with Gateway(
+            {
+                "/user": (up, {"who": ["user"]}),
+                "/demo": (up, {"who": ["admin", "demo_anyone"]}),
+                "/inside": (up, {"who": ["up0"], "listener": "internal"}),
+            },
+            AUTH_MODE="demo",
+        ) as gw:
             secret = "Authorization: Service up0:0123456789abcdef-test-secret"
             assert gw.get("/user")[0] == 401
             assert gw.get("/demo")[0] == 200
@@ -608,7 +656,6 @@ def test_drain_answers_those_who_were_about_to_ask(rig):
         status, fields, _ = conn.response()
         assert status == 200 and dict(fields)["connection"] == "close"
     gw.proc.wait(timeout=5)
-
 
 
 def test_drain_finishes_what_is_in_flight(rig):

@@ -51,11 +51,23 @@ static json_t *claims(const char *iss, const char *sub, const char *role, int64_
 			 (json_int_t)(time_now_ms() / 1000 + lives_s));
 }
 
+static void set_public(json_t *jwk)
+{
+	json_t *public = json_deep_copy(jwk);
+	json_t *set = json_pack("{s:[o]}", "keys", public);
+	struct err err;
+	char *text;
+
+	assert_true(jose_jwk_pub(NULL, public));
+	text = json_dumps(set, 0);
+	assert_true(auth_set_keys(auth, str_from(text), &err));
+	free(text);
+	json_decref(set);
+}
+
 static int setup(void **state)
 {
-	json_t *public, *set;
 	struct err err = {0};
-	char *text;
 
 	(void)state;
 	key = make_key("k1");
@@ -66,13 +78,7 @@ static int setup(void **state)
 	metrics = metrics_new();
 	auth = auth_new(NULL, &settings, NULL, metrics, &err);
 	assert_non_null(auth);
-	public = json_deep_copy(key);
-	assert_true(jose_jwk_pub(NULL, public));
-	set = json_pack("{s:[o]}", "keys", public);
-	text = json_dumps(set, 0);
-	assert_true(auth_set_keys(auth, str_from(text), &err));
-	free(text);
-	json_decref(set);
+	set_public(key);
 	return 0;
 }
 
@@ -121,6 +127,20 @@ static void refuses(char *header, const char *slug)
 	assert_int_equal(err.code, ERR_UNAUTHORIZED);
 	assert_string_equal(err.slug, slug);
 	assert_int_equal(caller.kind, CALLER_ANONYMOUS);
+}
+
+/* What was accepted once must not live on in the cache. */
+static void withdrawn_keys(void **state)
+{
+	char *good = sign(key, "RS256", "k1", claims("shop", "7", "customer", 60));
+	struct caller caller;
+	struct err err = {0};
+
+	(void)state;
+	assert_true(judge(strdup(good), &caller, &err));
+	set_public(other_key);
+	refuses(good, "invalid_token");
+	set_public(key);
 }
 
 static void bad_tokens(void **state)
@@ -190,7 +210,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(good_tokens), cmocka_unit_test(bad_tokens),
-		cmocka_unit_test(services), cmocka_unit_test(may)};
+		cmocka_unit_test(withdrawn_keys), cmocka_unit_test(services),
+		cmocka_unit_test(may)};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
