@@ -29,8 +29,9 @@ void http_guard_refuse(struct http_conn *conn, int status)
 						      .request_id = str_from(id)});
 	evbuffer_add_printf(bufferevent_get_output(conn->under),
 			    "HTTP/1.1 %d %s\r\nContent-Type: application/problem+json\r\n"
-			    "Content-Length: %zu\r\n%sConnection: close\r\n\r\n" STR_FMT,
-			    status, http_reason(status), jw_text(&w).len,
+			    "Content-Length: %zu\r\nX-Request-Id: %s\r\n%s"
+			    "Connection: close\r\n\r\n" STR_FMT,
+			    status, http_reason(status), jw_text(&w).len, id,
 			    status == 503 ? "Retry-After: 1\r\n" : "",
 			    STR_ARG(jw_text(&w)));
 	log_debug("request refused", LOG_INT("status", status),
@@ -45,7 +46,8 @@ static void hand_over(struct http_conn *conn, struct evbuffer *dst)
 {
 	size_t len = conn->body ? evbuffer_get_length(conn->body) : 0;
 
-	evbuffer_add_printf(dst, "%s / HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n",
+	evbuffer_add_printf(dst,
+			    "%s / HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n",
 			    http_method_name(conn->msg->head.method), len);
 	if (len > 0)
 		evbuffer_add_buffer(dst, conn->body);

@@ -357,6 +357,7 @@ static void refuses_big_bodies(void **state)
 	text = ask(*state,
 		   "PUT /items/1 HTTP/1.1\r\n" HOST "Content-Length: 1001\r\n\r\n");
 	has(text, "HTTP/1.1 413 ");
+	has(text, "X-Request-Id: ");
 	has(text, "\"code\":\"content_too_large\"");
 	has(text, "Connection: close");
 	text = ask(*state, "PUT /items/1 HTTP/1.1\r\n" HOST
