@@ -218,9 +218,9 @@ static bool read_results(struct restoring *r)
 
 /* ---- check ---- */
 
-/* Where to go on. The state names the same offset as the group, because both
- * were written by one transaction; the group's may have expired, or have been
- * set by hand. */
+/* Where to go on: at the offset that the state names. The group's is the same,
+ * because both were written by one transaction, unless it has expired or was set
+ * by hand; going on there would count events twice, or leave some out. */
 static bool settle(struct engine *engine, rd_kafka_topic_partition_t *elem)
 {
 	struct partition *p = &engine->part[elem->partition];
@@ -235,10 +235,10 @@ static bool settle(struct engine *engine, rd_kafka_topic_partition_t *elem)
 				   engine->cfg->results_topic, elem->partition, committed,
 				   engine->cfg->orders_topic);
 	if (committed >= 0 && totals->version > 0 && totals->next != committed)
-		log_warn("committed offset is not that of the state",
+		log_warn("committed offset is not that of the state: ignored",
 			 LOG_INT("partition", elem->partition),
 			 LOG_INT("committed", committed), LOG_INT("state", totals->next));
-	p->next = committed >= 0 ? committed : totals->next;
+	p->next = totals->version > 0 || committed < 0 ? totals->next : committed;
 	p->committed = p->next;
 	p->last_input_ms = time_mono_ms();
 	elem->offset = p->next < 0 ? RD_KAFKA_OFFSET_BEGINNING : p->next;

@@ -16,7 +16,7 @@ const struct config_entry settings_config[] = {
 		"Kafka topic of the events that could not be counted"),
 	CFG_INT(struct settings, commit_interval_ms, "COMMIT_INTERVAL_MS", "50", 1, 10000,
 		"ms between two transactions under load"),
-	CFG_INT(struct settings, restore_timeout_ms, "RESTORE_TIMEOUT_MS", "60000", 1000,
+	CFG_INT(struct settings, restore_timeout_ms, "RESTORE_TIMEOUT_MS", "120000", 1000,
 		600000,
 		"ms for reading the state back before the process gives up and ends"),
 	CFG_INT(struct settings, max_users, "MAX_USERS_PER_PARTITION", "1000000", 1,

@@ -125,6 +125,8 @@ POISON = [
     (b"8", b'{"order_id":1,"user_id":7,"price":1,"quantity":1,"timestamp":"2025-01-01T00:00:00Z"}', "key_mismatch"),
     (None, b'{"order_id":1,"user_id":7,"price":1,"quantity":1,"timestamp":"2025-01-01T00:00:00Z"}', "key_mismatch"),
     (b"7", b"[" * 100000, "bad_json"),
+    (b"\xff\xfe\x00\"\n", b"{", "bad_json"),
+    ("\u00e9".encode() * 5000, b"{", "bad_json"),
     (b"7", b"x" * 900000, "bad_json"),
 ]
 
