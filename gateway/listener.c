@@ -74,12 +74,16 @@ bool listener_bind(struct worker *worker, enum listener_kind kind, const char *l
 
 uint16_t listener_port(const struct worker *worker, enum listener_kind kind)
 {
-	struct sockaddr_storage at = {0};
+	union {
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+	} at;
 	socklen_t len = sizeof(at);
 
-	getsockname(worker->listen_fd[kind], (struct sockaddr *)&at, &len);
-	return ntohs(at.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&at)->sin6_port
-					      : ((struct sockaddr_in *)&at)->sin_port);
+	memset(&at, 0, sizeof(at));
+	getsockname(worker->listen_fd[kind], &at.any, &len);
+	return ntohs(at.any.sa_family == AF_INET6 ? at.v6.sin6_port : at.v4.sin_port);
 }
 
 static void peer_text(const struct sockaddr_storage *at, char *dst)
@@ -117,7 +121,7 @@ static bool accept_one(struct worker *worker, enum listener_kind kind)
 {
 	const struct app *app = worker->app;
 	unsigned max = (unsigned)app->settings.max_clients / app->n_workers + 1;
-	struct sockaddr_storage at;
+	struct sockaddr_storage at = {0};
 	socklen_t len = sizeof(at);
 	char peer[CLIENT_PEER_MAX];
 	int fd = accept4(worker->listen_fd[kind], (struct sockaddr *)&at, &len,
