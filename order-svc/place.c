@@ -54,8 +54,6 @@ static void place_reserved(enum reserve_end end, const struct err *err, void *ar
 static void place_refused(const struct err *err, void *arg);
 static void place_recorded(const struct err *err, void *arg);
 static void undo(struct placement *p, const struct err *why);
-static void undo_settle(struct placement *p);
-static void undo_settle_again(void *arg);
 static void undo_settled(const struct err *err, void *arg);
 static void undo_released(const struct http_answer *answer, const struct err *err,
 			  void *arg);
@@ -104,6 +102,13 @@ static void reply_placed(struct placement *p, int64_t order_id, struct str body)
 	http_reply_json(p->req, 201, body);
 }
 
+static void reply_new(struct placement *p, int64_t order_id, struct str body)
+{
+	relay_wake(p->app->relay);
+	metric_add(p->app->counters.placed, 1);
+	reply_placed(p, order_id, body);
+}
+
 static void reply_problem(struct placement *p, int status, struct str kept)
 {
 	struct jw w;
@@ -137,11 +142,6 @@ static void reply_stored(struct placement *p)
 
 /* ---- check ---- */
 
-static bool is_user(const struct caller *caller, int64_t user_id)
-{
-	return caller->kind == CALLER_USER && caller->user_id == user_id;
-}
-
 static bool check(struct placement *p, struct caller *caller, struct err *err)
 {
 	json_t *body;
@@ -169,7 +169,7 @@ void place_order(struct http_req *req, void *arg)
 		http_reply_err(req, &err);
 		return;
 	}
-	if (is_user(&caller, p->wish.order.user_id)) {
+	if (caller.kind == CALLER_USER && caller.user_id == p->wish.order.user_id) {
 		place_user_known(NULL, p);
 		return;
 	}
@@ -357,12 +357,10 @@ static void place_recorded(const struct err *err, void *arg)
 	}
 	switch (p->record.end) {
 	case ORDER_RECORDED:
-		relay_wake(p->app->relay);
-		metric_add(p->app->counters.placed, 1);
 		if (FAILPOINT("order_before_reply"))
 			undo_unknown(p);
 		else
-			reply_placed(p, p->wish.order.id, str_from(p->record.reply));
+			reply_new(p, p->wish.order.id, str_from(p->record.reply));
 		break;
 	case ORDER_KEY_TAKEN:
 		p->twin_won = true;
@@ -376,6 +374,14 @@ static void place_recorded(const struct err *err, void *arg)
 
 /* ---- undo: fence, give the stock back, answer ---- */
 
+static void undo_settle(struct placement *p)
+{
+	if (stopped(p))
+		return;
+	p->settle_tries++;
+	order_repo_settle(p->app->repo, &p->settle, undo_settled, p);
+}
+
 /* `why` is the answer to give when the order turns out not to exist; NULL when a
  * twin's answer is given instead. */
 static void undo(struct placement *p, const struct err *why)
@@ -387,19 +393,10 @@ static void undo(struct placement *p, const struct err *why)
 			 LOG_STR("why", why->text));
 	}
 	http_action(p->req, "fencing the reservation");
-	metric_add(p->app->counters.undone, 1);
 	p->settle.order = &p->settled;
 	str_copy(p->settle.reservation_id, sizeof(p->settle.reservation_id),
 		 str_from(p->wish.order.reservation_id));
 	undo_settle(p);
-}
-
-static void undo_settle(struct placement *p)
-{
-	if (stopped(p))
-		return;
-	p->settle_tries++;
-	order_repo_settle(p->app->repo, &p->settle, undo_settled, p);
 }
 
 static void undo_settle_again(void *arg)
@@ -440,10 +437,9 @@ static void reply_settled(struct placement *p)
 {
 	struct jw w;
 
-	relay_wake(p->app->relay);
 	jw_init(&w, ORDER_JSON_MAX);
 	order_write(&w, &p->settled);
-	reply_placed(p, p->settled.id, jw_text(&w));
+	reply_new(p, p->settled.id, jw_text(&w));
 	jw_fini(&w);
 }
 
@@ -459,6 +455,7 @@ static void undo_settled(const struct err *err, void *arg)
 		reply_settled(p);
 		return;
 	}
+	metric_add(p->app->counters.undone, 1);
 	if (stopped(p))
 		return;
 	http_action(p->req, "releasing the stock");

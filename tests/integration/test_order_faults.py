@@ -277,6 +277,7 @@ def test_failing_while_placing(alone, point):
             assert answer.status_code >= 500
         assert answer.status_code == 201
     assert alone.one("SELECT COUNT(*) FROM orders") == 20
+    assert svc.metric('shop_orders_total{result="placed"}') == 20
     balanced(alone, svc)
     alone.at_rest()
 
