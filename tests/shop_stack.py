@@ -164,9 +164,7 @@ class Stack:
             headers["Authorization"] = f"Bearer {self.login(token)}"
         if key:
             headers["Idempotency-Key"] = key
-        return self.http.request(
-            method, self.gateway + path, json=json, headers=headers, timeout=timeout, **more
-        )
+        return self.http.request(method, self.gateway + path, json=json, headers=headers, timeout=timeout, **more)
 
     def login(self, who):
         if who not in ("demo", "admin"):
@@ -182,9 +180,7 @@ class Stack:
     def internal(self, method, path, who, json=None, headers=None, secret=None):
         """A service's call through the internal listener."""
         headers = {**(headers or {}), "Authorization": f"Service {who}:{secret or self.secret}"}
-        return requests.request(
-            method, self.json["internal"] + path, json=json, headers=headers, timeout=20
-        )
+        return requests.request(method, self.json["internal"] + path, json=json, headers=headers, timeout=20)
 
     def metric(self, program, name, labels="", index=0):
         """One figure of /metrics, summed over what matches; `labels` is a part of {…}."""

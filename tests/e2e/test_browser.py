@@ -53,9 +53,7 @@ def test_order_changes_the_total_without_reload(stack, browser):
     before = total_of(browser)
     browser.execute_script("window.notReloaded = true")
     find(browser, "order-LAPTOP001").click()
-    WebDriverWait(browser, 15).until(
-        lambda b: total_of(b) >= before + PRICE, "the total did not change"
-    )
+    WebDriverWait(browser, 15).until(lambda b: total_of(b) >= before + PRICE, "the total did not change")
     assert (total_of(browser) - before) % PRICE == 0
     assert browser.execute_script("return window.notReloaded") is True
     errors = [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]

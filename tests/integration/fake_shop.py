@@ -66,10 +66,7 @@ class FakeShop:
             known = self.reservations[key] = {
                 "state": "pending", "lines": body["lines"], "key_hash": body["key_hash"],
             }  # fmt: skip
-        lines = [
-            {**line, "name": f"Product {line['product_id']}", "unit_price": 19.99}
-            for line in known["lines"]
-        ]
+        lines = [{**line, "name": f"Product {line['product_id']}", "unit_price": 19.99} for line in known["lines"]]
         total = sum(line["quantity"] for line in lines) * 1999 / 100
         return 200, {
             "reservation_id": key, "state": known["state"],
@@ -89,8 +86,7 @@ class FakeShop:
             if left >= wanted:
                 continue
             if body["key_hash"] and any(
-                one["state"] == "pending" and one["key_hash"] == body["key_hash"]
-                for one in self.reservations.values()
+                one["state"] == "pending" and one["key_hash"] == body["key_hash"] for one in self.reservations.values()
             ):
                 return problem(409, "order_in_progress", "wait")
             return problem(

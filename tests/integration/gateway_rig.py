@@ -4,6 +4,7 @@
 
 A handler gets one accepted connection (class Conn) and may send and read what it likes.
 """
+
 import json
 import os
 import pathlib
@@ -246,8 +247,7 @@ class Gateway:
             if admin:
                 table["upstreams"][name]["admin"] = ",".join(u.url for u in admin)
             table["routes"].append(
-                {"path": path, "methods": ["GET", "POST", "PUT", "DELETE"], "who": ["anyone"],
-                 "upstream": name, **more}
+                {"path": path, "methods": ["GET", "POST", "PUT", "DELETE"], "who": ["anyone"], "upstream": name, **more}
             )
         return table
 
@@ -289,7 +289,8 @@ class Gateway:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/metrics", timeout=5) as page:
             text = page.read().decode()
         return sum(
-            float(line.rsplit(" ", 1)[1]) for line in text.splitlines()
+            float(line.rsplit(" ", 1)[1])
+            for line in text.splitlines()
             if line.startswith(name + " ") or line.startswith(name + "{")
         )
 

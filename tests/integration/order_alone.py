@@ -94,9 +94,7 @@ class OrderAlone:
         self._migrate()
 
     def _admin(self):
-        return pymysql.connect(
-            unix_socket=self.mysql["socket"], user=getpass.getuser(), autocommit=True
-        )
+        return pymysql.connect(unix_socket=self.mysql["socket"], user=getpass.getuser(), autocommit=True)
 
     def _make_schema(self):
         with self._admin() as db, db.cursor() as cursor:
@@ -136,15 +134,11 @@ class OrderAlone:
 
     def events(self):
         """Everything on the topic now: (key, value, headers) in order of each partition."""
-        consumer = Consumer(
-            {"bootstrap.servers": self.bootstrap, "group.id": self.name, "enable.auto.commit": False}
-        )
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": self.name, "enable.auto.commit": False})
         try:
             out = []
             for partition in range(PARTITIONS):
-                low, high = consumer.get_watermark_offsets(
-                    TopicPartition(self.name, partition), timeout=10
-                )
+                low, high = consumer.get_watermark_offsets(TopicPartition(self.name, partition), timeout=10)
                 consumer.assign([TopicPartition(self.name, partition, low)])
                 while low < high:
                     message = consumer.poll(5)
@@ -160,9 +154,7 @@ class OrderAlone:
         """What must hold whatever happened: one order a key, one event an order and type,
         the numbers of a user without a hole, an outcome for every order."""
         until(lambda: self.one("SELECT COUNT(*) FROM outbox") == 0, 15, "an empty outbox")
-        assert not self.sql(
-            "SELECT user_id, idempotency_key FROM order_keys GROUP BY 1, 2 HAVING COUNT(*) > 1"
-        )
+        assert not self.sql("SELECT user_id, idempotency_key FROM order_keys GROUP BY 1, 2 HAVING COUNT(*) > 1")
         assert not self.sql(
             "SELECT o.id FROM orders o LEFT JOIN outcomes u ON u.reservation_id ="
             " o.reservation_id AND u.outcome = 'committed' WHERE u.reservation_id IS NULL"
@@ -189,9 +181,7 @@ class OrderAlone:
         created = {order for order, kind in first if kind == "order.created"}
         cancelled = {order for order, kind in first if kind == "order.cancelled"}
         assert created == {row[0] for row in self.sql("SELECT id FROM orders")}
-        assert cancelled == {
-            row[0] for row in self.sql("SELECT id FROM orders WHERE status = 'cancelled'")
-        }
+        assert cancelled == {row[0] for row in self.sql("SELECT id FROM orders WHERE status = 'cancelled'")}
         assert last == {str(u): s for u, s in self.sql("SELECT user_id, seq FROM user_seq")}
 
     def close(self):

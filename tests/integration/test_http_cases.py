@@ -14,7 +14,5 @@ import http_cases  # noqa: E402
 def test_every_case_ends_well(stack, who):
     url = stack.gateway if who == "gateway" else stack.instances(who)[0]["http"]
     parts = urlsplit(url)
-    results = http_cases.run_all(
-        http_cases.load(), (parts.hostname, parts.port), "/api/products"
-    )
+    results = http_cases.run_all(http_cases.load(), (parts.hostname, parts.port), "/api/products")
     assert {case["id"]: fault for case, fault in results if fault} == {}

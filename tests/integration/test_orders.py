@@ -280,9 +280,7 @@ def test_a_refusal_stays(stack, user):
     rare, k = stack.new_product(stock=1), key()
     wanted = {"user_id": user[0], "product_id": rare, "quantity": 2}
     assert post(stack, wanted, **{"Idempotency-Key": k}).status_code == 409
-    more = stack.api(
-        "POST", f"/api/products/{rare}/stock", json={"delta": 5}, token="admin", key=key()
-    )
+    more = stack.api("POST", f"/api/products/{rare}/stock", json={"delta": 5}, token="admin", key=key())
     assert more.status_code in (200, 201), more.text
     again = post(stack, wanted, **{"Idempotency-Key": k})
     assert again.status_code == 409 and again.headers["Idempotency-Replayed"] == "true"

@@ -21,9 +21,7 @@ def curl(*args):
 
 def first_orders(stack):
     """The demo orders are the first that user 1 ever placed."""
-    return stack.sql(
-        "order-svc", "SELECT total_price FROM orders WHERE user_id = 1 ORDER BY id LIMIT %s", DEMO_ORDERS
-    )
+    return stack.sql("order-svc", "SELECT total_price FROM orders WHERE user_id = 1 ORDER BY id LIMIT %s", DEMO_ORDERS)
 
 
 def test_demo_data(stack):

@@ -1,4 +1,4 @@
-/* order_repo_read.c - cancelling and reading orders, and sweeping what is old. */
+/* order_read_repo.c - cancelling and reading orders, and sweeping what is old. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
