@@ -225,12 +225,13 @@ struct model {
 	int64_t orders[USERS + 1], cents[USERS + 1];
 	int64_t win_orders[MINUTES], win_revenue[MINUTES];
 	int64_t win_cancelled[MINUTES], win_refunded[MINUTES];
+	bool bought[MINUTES][USERS + 1];
 };
 
 static struct order_event history[EVENTS];
 static struct model model;
 
-static void make_history(void)
+static void make_history(bool in_order)
 {
 	uint64_t seq[USERS + 1] = {0};
 
@@ -251,12 +252,13 @@ static void make_history(void)
 		} else {
 			model.orders[user]++;
 			model.cents[user] += e->cents;
+			model.bought[minute][user] = true;
 			model.win_orders[minute]++;
 			model.win_revenue[minute] += e->cents;
 		}
 	}
 	/* Neighbours change places: at most some 20 apart per user. */
-	for (int i = 0; i < EVENTS - 20; i++) {
+	for (int i = 0; i < EVENTS - 20 && !in_order; i++) {
 		int j = i + rand() % 20;
 		struct order_event swap = history[i];
 
@@ -265,7 +267,19 @@ static void make_history(void)
 	}
 }
 
-static void check_model(const struct state *s)
+static void check_users(const struct window *win, int minute, bool in_order)
+{
+	int64_t users = 0;
+
+	for (int u = 1; u <= USERS; u++)
+		users += model.bought[minute][u];
+	if (in_order)
+		assert_int_equal(win->users, users);
+	else
+		assert_true(win->users <= users);
+}
+
+static void check_model(const struct state *s, bool in_order)
 {
 	for (int64_t u = 1; u <= USERS; u++) {
 		assert_int_equal(state_user(s, u)->orders, model.orders[u]);
@@ -279,6 +293,7 @@ static void check_model(const struct state *s)
 		assert_int_equal(win->revenue, model.win_revenue[m]);
 		assert_int_equal(win->cancelled, model.win_cancelled[m]);
 		assert_int_equal(win->refunded, model.win_refunded[m]);
+		check_users(win, m, in_order);
 	}
 }
 
@@ -289,10 +304,11 @@ static void random_histories(void **state)
 	(void)state;
 	for (unsigned seed = 1; seed <= 60; seed++) {
 		struct state *s = state_new(0, 100);
+		bool in_order = seed % 2 == 0;
 		int committed = 0, next = 0;
 
 		srand(seed);
-		make_history();
+		make_history(in_order);
 		while (committed < EVENTS) {
 			int until = next + rand() % 30;
 
@@ -319,7 +335,7 @@ static void random_histories(void **state)
 							 OUTCOME_DUPLICATE);
 				}
 		}
-		check_model(s);
+		check_model(s, in_order);
 		state_free(s);
 	}
 }
