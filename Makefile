@@ -58,7 +58,7 @@ C_SRC    := $(wildcard common/*.c $(PROGRAMS:%=%/*.c))
 C_ALL    := $(C_SRC) $(wildcard common/*.h $(PROGRAMS:%=%/*.h) tests/*/*.[ch])
 
 .DEFAULT_GOAL := help
-.PHONY: help build clean run stack-down unit units fuzz fuzzers test stack-test bench \
+.PHONY: help build clean run stack-down unit units fuzz fuzzers test chaos stack-test bench \
         lint tidy cppcheck scripts format format-check docs docs-check
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -128,6 +128,10 @@ fuzz: ## every fuzz target for FUZZ_SECONDS (60)
 test: ## everything: sanitizers, unit, short fuzz, lint, integration, browser
 	@tools/install test lint
 	@tools/run-tests
+
+chaos: ## long outages of the broker and the like (minutes each)
+	@tools/install test
+	@tools/run-tests chaos
 
 T ?= tests/integration
 stack-test: build ## T=tests/integration/test_x.py on a stack that stays up (MODE=debug)

@@ -11,6 +11,10 @@ import pytest
 from shop_stack import Stack
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: long outages and the like; `make chaos` runs them, `make test` does not")
+
+
 @pytest.fixture(scope="session")
 def stack():
     folder = os.environ.get("SHOP_STACK_DIR")

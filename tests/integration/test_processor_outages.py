@@ -72,6 +72,7 @@ def test_stop_under_load_ends_the_transaction(alone):
     exact(alone, model)
 
 
+@pytest.mark.slow
 def test_stop_while_the_broker_is_away(new_stack, tmp_path):
     own = new_stack(programs=[], seed=False)
     alone = Alone(own, tmp_path)
@@ -94,6 +95,7 @@ def test_stop_while_the_broker_is_away(new_stack, tmp_path):
         alone.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("away", [0.5, 12])
 def test_broker_killed_again_and_again(new_stack, away):
     """A restart of the broker may lose the answer to a member's request to join: the member then
@@ -131,6 +133,7 @@ def summary_agrees(stack):
     return round(windows["revenue"] - windows["refunded"], 2) == summary["total_revenue"]
 
 
+@pytest.mark.slow
 def test_broker_away_for_longer_than_a_transaction_lives(new_stack, tmp_path):
     """Kafka then ends the transaction itself and fences its producer."""
     own = new_stack(programs=[], seed=False)
@@ -183,6 +186,7 @@ def send_bare(alone, model, count):
     alone.send(*events)
 
 
+@pytest.mark.slow
 def test_takes_over_what_a_dead_process_left_open(alone):
     """The slot does not come back: the transaction ends by its time-out, and the restore waits for it."""
     model = Model("heir")
