@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -33,16 +34,17 @@ def browser(tmp_path):
 def find(browser, name, seconds=15):
     """The visible element with this data-testid."""
     where = (By.CSS_SELECTOR, f'[data-testid="{name}"]')
-    return WebDriverWait(browser, seconds).until(
+    wait = WebDriverWait(browser, seconds, ignored_exceptions=[StaleElementReferenceException])
+    return wait.until(
         lambda b: next((e for e in b.find_elements(*where) if e.is_displayed()), None),
         f"no element {name}",
     )
 
 
 def total_of(browser):
-    """What the page shows as user 1's total now."""
-    row = find(browser, "top-user-1")
-    text = row.find_element(By.CSS_SELECTOR, '[data-testid="total"]').text
+    """What the page shows as user 1's total now.  In one step: rows are replaced whenever a number changes."""
+    script = """return document.querySelector('[data-testid="top-user-1"] [data-testid="total"]')?.textContent"""
+    text = WebDriverWait(browser, 15).until(lambda b: b.execute_script(script), "no total of user 1")
     return Decimal(re.sub(r"[^0-9.]", "", text))
 
 
