@@ -421,6 +421,7 @@ def test_waits_for_a_broker_and_says_so(alone):
     assert process.stop() == 0
 
 
+@pytest.mark.slow
 def test_broker_away_inside_a_transaction(new_stack, tmp_path):
     own = new_stack(programs=[], seed=False)
     alone = Alone(own, tmp_path)
