@@ -11,6 +11,7 @@ import http.client
 import json
 import os
 import pathlib
+import secrets
 import statistics
 import subprocess
 import threading
@@ -19,6 +20,8 @@ import urllib.parse
 
 HERE = pathlib.Path(__file__).resolve().parent
 PRODUCT = "LAPTOP001"
+BUYERS = 30
+POLL_S = 0.005
 PROGRAMS = ("gateway", "user-svc", "product-svc", "order-svc", "notify-svc", "analytics-svc", "processor")
 
 
@@ -45,14 +48,14 @@ def visible_after(client, user, known):
     while time.monotonic() - accepted < 10:
         if client.call("GET", f"/api/analytics/users/{user}")[1]["total_orders"] > known:
             return (time.monotonic() - accepted) * 1000, (accepted - begin) * 1000
-        time.sleep(0.002)
+        time.sleep(POLL_S)
     raise RuntimeError("not visible after 10 s")
 
 
 def buyer(base, user, interval, until, out):
     client = Client(base)
     known = client.call("GET", f"/api/analytics/users/{user}")[1]["total_orders"]
-    due = time.monotonic() + interval * (user % 10) / 10
+    due = time.monotonic() + interval * (user % BUYERS) / BUYERS
     while due < until:
         time.sleep(max(0.0, due - time.monotonic()))
         out.append(visible_after(client, user, known))
@@ -68,6 +71,16 @@ def latency(base, users, rate, seconds):
     for thread in threads:
         thread.join()
     return samples
+
+
+def new_users(client, count):
+    """Accounts of this run; each buyer waits for its own order, so many are needed for a rate."""
+    run = secrets.token_hex(4)
+    users = []
+    for n in range(count):
+        account = {"name": f"Buyer {n}", "email": f"bench-{run}-{n}@example.com", "password": secrets.token_hex(8)}
+        users.append(client.call("POST", "/api/auth/register", account)[1]["user"]["user_id"])
+    return users
 
 
 def percentile(values, p):
@@ -114,7 +127,7 @@ def main():
     base = stack["gateway"]
     memory = {name: resident_mb(stack, name) for name in PROGRAMS}
     client = Client(base)
-    users = [user["user_id"] for user in client.call("GET", "/api/users?limit=100")[1]["users"]]
+    users = new_users(client, BUYERS)
     products = [one["product_id"] for one in client.call("GET", "/api/products?limit=100")[1]["products"]]
     print(f"load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores\n\n| what | figure |\n|---|---|")
     for name, mb in memory.items():
