@@ -22,6 +22,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 PRODUCT = "LAPTOP001"
 BUYERS = 30
 POLL_S = 0.005
+# A broker's first minute is several times slower.
+WARM_S = 60
 PROGRAMS = ("gateway", "user-svc", "product-svc", "order-svc", "notify-svc", "analytics-svc", "processor")
 
 
@@ -133,7 +135,7 @@ def main():
     for name, mb in memory.items():
         print(f"| resident memory before, {name} | {mb:.1f} MB |")
     print(f"| resident memory before, all programs | {sum(memory.values()):.1f} MB |", flush=True)
-    latency(base, users, args.rate, 5)  # warm
+    latency(base, users, args.rate, WARM_S)
     samples = latency(base, users, args.rate, args.seconds)
     visible, placing = zip(*samples)
     print(
