@@ -119,6 +119,44 @@ bool db_query_text(struct db_conn *conn, const char *sql, const struct db_arg *a
 bool db_exec_text(struct db_conn *conn, const char *sql, const struct db_arg *args,
 		  size_t n, struct err *err) __attribute__((warn_unused_result));
 
+/* One statement about many things, made of literals:
+ *
+ *   head, then `row` n times with `between` (NULL: ", ") between, then, when
+ *   `again` is not NULL, `again` and the first parameter of each row once more
+ *   as "?, ?, …", then `tail`
+ *
+ *   {.head = "INSERT INTO lines (order_id, line) VALUES ", .row = "(?, ?)", .tail = ""}
+ *   {.head = "SELECT id FROM products WHERE id IN (", .row = "?", .tail = ")"}
+ *   {.head = "UPDATE products SET stock = stock - CASE id ", .row = "WHEN ? THEN ?",
+ *    .between = " ", .again = " END WHERE id IN (", .tail = ")"}
+ *
+ * `args` holds the parameters of all rows in turn.  Kept as prepared statements
+ * (by the address of `sql`, which must be static) for 1 … 8 rows and for
+ * multiples of 8 up to DB_MANY_MAX rows. */
+#define DB_MANY_MAX 64
+struct db_many {
+	const char *head, *row, *between, *again, *tail;
+};
+/* Any n: runs as often as it must (so: inside a transaction). `affected`, when
+ * not NULL, gets the sum over all rows. */
+bool db_exec_many(struct db_conn *conn, const struct db_many *sql,
+		  const struct db_arg *args, unsigned per_row, size_t n,
+		  uint64_t *affected, struct err *err)
+	__attribute__((warn_unused_result));
+/* The same for INSERT into a table with AUTO_INCREMENT; the ids go to
+ * ids[0 … n-1]. Only for plain INSERT … VALUES, whose ids are consecutive. */
+bool db_insert_many(struct db_conn *conn, const struct db_many *sql,
+		    const struct db_arg *args, unsigned per_row, size_t n, int64_t *ids,
+		    struct err *err) __attribute__((warn_unused_result));
+/* One execution of n <= DB_MANY_MAX rows; the last row's parameters are repeated
+ * to fill up, which "IN (…)" does not mind.  `first`: parameters before those of
+ * the rows (NULL: none). */
+bool db_query_many(struct db_conn *conn, const struct db_many *sql,
+		   const struct db_arg *first, unsigned n_first,
+		   const struct db_arg *args, unsigned per_row, size_t n,
+		   struct db_rows **rows, struct err *err)
+	__attribute__((warn_unused_result));
+
 /* Of the last statement. */
 uint64_t db_affected(const struct db_conn *conn);
 uint64_t db_insert_id(const struct db_conn *conn);
