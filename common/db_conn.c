@@ -52,6 +52,7 @@ void db_conn_close(struct db_conn *conn)
 	mysql_close(conn->my);
 	conn->my = NULL;
 	db_stmt_forget_all(conn);
+	conn->id_step = 0;
 	if (conn->in_tx)
 		conn->tx_broken = true;
 }

@@ -14,8 +14,8 @@
 #include "db.h"
 #include "work.h"
 
-#define DB_STMT_SLOTS 128 /* a power of two */
-#define DB_STMT_MAX   96  /* kept statements of one connection */
+#define DB_STMT_SLOTS 512 /* a power of two */
+#define DB_STMT_MAX   384 /* kept statements of one connection */
 
 struct db_health {
 	_Atomic int64_t ok_ms;     /* monotonic; a worker last heard from the server */
@@ -32,8 +32,15 @@ enum db_fault {
 };
 #define DB_FAULTS 5
 
+/* A statement's name: the address of its literal text, or of a db_many and for
+ * how many rows. */
+struct db_stmt_key {
+	const void *sql;
+	unsigned rows; /* 0: `sql` is text */
+};
+
 struct db_stmt {
-	const char *sql; /* key: the literal's address; NULL: free slot */
+	struct db_stmt_key key; /* .sql NULL: free slot */
 	MYSQL_STMT *handle;
 };
 
@@ -52,6 +59,7 @@ struct db_conn {
 	unsigned errnum;
 	char errtext[ERR_TEXT_MAX];
 	uint64_t affected, insert_id;
+	int64_t id_step; /* between ids of one INSERT; 0: not asked yet */
 	/* reconnecting */
 	unsigned tries;    /* failed ones in a row */
 	int64_t failed_ms; /* monotonic, of the last one */
@@ -74,8 +82,19 @@ void db_conn_alive(struct db_conn *conn);
 /* Plain text without parameters or a result. */
 bool db_conn_command(struct db_conn *conn, const char *sql, struct err *err);
 
+/* db_pool.c: a connection like those of the pool's workers, made on its thread. */
+struct db_conn *db_pool_conn_new(struct db_pool *pool);
+void db_pool_conn_free(void *conn);
+void db_pool_conn_idle(void *conn);
+const struct db_settings *db_pool_settings(const struct db_pool *pool);
+
 /* db_stmt.c */
 void db_stmt_forget_all(struct db_conn *conn);
+bool db_stmt_run(struct db_conn *conn, struct db_stmt_key key, const struct db_arg *args,
+		 size_t n, struct db_rows **rows, struct err *err);
+
+/* db_many.c: the text for so many rows, to be freed. */
+char *db_many_text(const struct db_many *sql, unsigned rows);
 
 /* db_rows.c */
 /* Reads the whole result of an executed statement. NULL: errno in `stmt`, or

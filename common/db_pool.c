@@ -60,12 +60,10 @@ struct job {
 
 /* ---- workers ---- */
 
-static void *worker_new(void *owner, unsigned index)
+struct db_conn *db_pool_conn_new(struct db_pool *pool)
 {
-	struct db_pool *pool = owner;
 	struct db_conn *conn = db_conn_new(pool->cfg, &pool->health);
 
-	(void)index;
 	mysql_thread_init();
 	for (unsigned i = 0; i < DB_FAULTS; i++)
 		conn->errors[i] = pool->errors[i];
@@ -74,21 +72,32 @@ static void *worker_new(void *owner, unsigned index)
 	return conn;
 }
 
-static void worker_free(void *worker)
+void db_pool_conn_free(void *conn)
 {
-	db_conn_free(worker);
+	db_conn_free(conn);
 	mysql_thread_end();
 }
 
-static void worker_idle(void *worker)
+void db_pool_conn_idle(void *arg)
 {
-	struct db_conn *conn = worker;
+	struct db_conn *conn = arg;
 
 	db_conn_drop_stale(conn);
 	if (!conn->my)
 		db_conn_ensure(conn, NULL);
 	else if (time_mono_ms() - conn->ping_ms >= PING_AFTER_MS)
 		db_conn_ping(conn);
+}
+
+const struct db_settings *db_pool_settings(const struct db_pool *pool)
+{
+	return pool->cfg;
+}
+
+static void *worker_new(void *owner, unsigned index)
+{
+	(void)index;
+	return db_pool_conn_new(owner);
 }
 
 /* ---- jobs ---- */
@@ -178,8 +187,8 @@ struct db_pool *db_pool_new(struct loop *loop, const struct db_settings *cfg,
 		.threads = (unsigned)cfg->max_conns,
 		.max_queue = (unsigned)cfg->max_queue,
 		.worker_new = worker_new,
-		.worker_free = worker_free,
-		.worker_idle = worker_idle,
+		.worker_free = db_pool_conn_free,
+		.worker_idle = db_pool_conn_idle,
 		.owner = pool,
 	};
 

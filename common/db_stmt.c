@@ -13,17 +13,19 @@
 
 /* ---- the kept statements ---- */
 
-static unsigned slot_of(const char *sql)
+static unsigned slot_of(struct db_stmt_key key)
 {
-	return (unsigned)(((uintptr_t)sql * 0x9e3779b97f4a7c15ULL) >> 40) &
-	       (DB_STMT_SLOTS - 1);
+	uint64_t mixed = ((uintptr_t)key.sql + key.rows) * 0x9e3779b97f4a7c15ULL;
+
+	return (unsigned)(mixed >> 40) & (DB_STMT_SLOTS - 1);
 }
 
-static struct db_stmt *find_slot(struct db_conn *conn, const char *sql)
+static struct db_stmt *find_slot(struct db_conn *conn, struct db_stmt_key key)
 {
-	unsigned i = slot_of(sql);
+	unsigned i = slot_of(key);
 
-	while (conn->stmts[i].sql && conn->stmts[i].sql != sql)
+	while (conn->stmts[i].key.sql &&
+	       (conn->stmts[i].key.sql != key.sql || conn->stmts[i].key.rows != key.rows))
 		i = (i + 1) & (DB_STMT_SLOTS - 1);
 	return &conn->stmts[i];
 }
@@ -38,15 +40,15 @@ void db_stmt_forget_all(struct db_conn *conn)
 	conn->n_stmts = 0;
 }
 
-static void keep(struct db_conn *conn, const char *sql, MYSQL_STMT *handle)
+static void keep(struct db_conn *conn, struct db_stmt_key key, MYSQL_STMT *handle)
 {
 	struct db_stmt *slot;
 
 	/* More statements than a program has: texts were not literals. */
 	if (conn->n_stmts == DB_STMT_MAX)
 		db_stmt_forget_all(conn);
-	slot = find_slot(conn, sql);
-	slot->sql = sql;
+	slot = find_slot(conn, key);
+	slot->key = key;
 	slot->handle = handle;
 	conn->n_stmts++;
 }
@@ -154,17 +156,31 @@ static bool wants_reprepare(const struct db_conn *conn)
 		conn->errnum == CR_NEW_STMT_METADATA);
 }
 
-static bool run_kept(struct db_conn *conn, const char *sql, const struct db_arg *args,
-		     size_t n, struct db_rows **rows, struct err *err)
+static MYSQL_STMT *prepare_kept(struct db_conn *conn, struct db_stmt_key key,
+				struct err *err)
 {
-	struct db_stmt *slot = find_slot(conn, sql);
-	MYSQL_STMT *handle = slot->handle;
+	MYSQL_STMT *handle;
+	char *text;
+
+	if (key.rows == 0)
+		return prepare(conn, key.sql, err);
+	text = db_many_text(key.sql, key.rows);
+	handle = prepare(conn, text, err);
+	free(text);
+	return handle;
+}
+
+static bool run_kept(struct db_conn *conn, struct db_stmt_key key,
+		     const struct db_arg *args, size_t n, struct db_rows **rows,
+		     struct err *err)
+{
+	MYSQL_STMT *handle = find_slot(conn, key)->handle;
 
 	if (!handle) {
-		handle = prepare(conn, sql, err);
+		handle = prepare_kept(conn, key, err);
 		if (!handle)
 			return false;
-		keep(conn, sql, handle);
+		keep(conn, key, handle);
 	}
 	return count_ok(conn, handle, n, err) &&
 	       execute(conn, handle, args, n, rows, err);
@@ -183,30 +199,30 @@ static bool begin_call(struct db_conn *conn, struct db_rows **rows, struct err *
 	return false;
 }
 
-static bool run_literal(struct db_conn *conn, const char *sql, const struct db_arg *args,
-			size_t n, struct db_rows **rows, struct err *err)
+bool db_stmt_run(struct db_conn *conn, struct db_stmt_key key, const struct db_arg *args,
+		 size_t n, struct db_rows **rows, struct err *err)
 {
 	if (!begin_call(conn, rows, err))
 		return false;
-	if (run_kept(conn, sql, args, n, rows, err))
+	if (run_kept(conn, key, args, n, rows, err))
 		return true;
 	if (!wants_reprepare(conn))
 		return false;
 	db_stmt_forget_all(conn);
 	conn->failed = false;
-	return run_kept(conn, sql, args, n, rows, err);
+	return run_kept(conn, key, args, n, rows, err);
 }
 
 bool db_query_v(struct db_conn *conn, const char *sql, const struct db_arg *args,
 		size_t n, struct db_rows **rows, struct err *err)
 {
-	return run_literal(conn, sql, args, n, rows, err);
+	return db_stmt_run(conn, (struct db_stmt_key){.sql = sql}, args, n, rows, err);
 }
 
 bool db_exec_v(struct db_conn *conn, const char *sql, const struct db_arg *args, size_t n,
 	       struct err *err)
 {
-	return run_literal(conn, sql, args, n, NULL, err);
+	return db_stmt_run(conn, (struct db_stmt_key){.sql = sql}, args, n, NULL, err);
 }
 
 bool db_query_text(struct db_conn *conn, const char *sql, const struct db_arg *args,

@@ -106,17 +106,19 @@ static void pool_release(struct work_pool *pool)
 static void run_finished(struct work_pool *pool)
 {
 	for (;;) {
-		struct job *job;
+		struct job *job, *next;
 
 		pthread_mutex_lock(&pool->lock);
-		job = pool->finished.first
-			      ? list_cut(&pool->finished, &pool->finished.first)
-			      : NULL;
+		job = pool->finished.first;
+		list_init(&pool->finished);
 		pthread_mutex_unlock(&pool->lock);
 		if (!job)
 			return;
-		job->done(job->end, job->arg);
-		free(job);
+		for (; job; job = next) {
+			next = job->next;
+			job->done(job->end, job->arg);
+			free(job);
+		}
 	}
 }
 
