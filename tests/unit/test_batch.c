@@ -32,7 +32,7 @@ static const struct db_many raise_big = {
 static void many_of(struct db_conn *conn, size_t n)
 {
 	struct db_arg args[2 * MANY], names[MANY], low = DB_I(0);
-	char text[MANY][16];
+	char text[MANY][32];
 	int64_t ids[MANY];
 	struct db_rows *rows;
 	struct err why = {0};
