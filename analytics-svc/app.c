@@ -49,17 +49,12 @@ bool app_start(void *arg, struct service *service, struct err *err)
 	return app->http != NULL;
 }
 
-static void on_drained(void *arg)
-{
-	service_drained(arg);
-}
-
 void app_drain(void *arg, struct service *service)
 {
 	struct app *app = arg;
 
 	streams_close(app->streams);
-	http_server_drain(app->http, on_drained, service);
+	service_drain_http(service, app->http);
 }
 
 /* Every *_free() accepts NULL, so this also cleans up a failed start. */

@@ -172,6 +172,16 @@ static bool refuse(const struct caller *caller, const char *what, struct err *er
 	return err_set(err, ERR_FORBIDDEN, "%s", what);
 }
 
+bool auth_caller(struct auth *auth, struct http_req *req, struct caller *caller,
+		 struct err *err)
+{
+	if (!auth_check(auth, http_header(req, "Authorization"), caller, err))
+		return false;
+	if (caller->kind == CALLER_ANONYMOUS && auth_mode(auth) == AUTH_REQUIRED)
+		return err_set(err, ERR_UNAUTHORIZED, "sign in first");
+	return true;
+}
+
 bool auth_may_act_for(const struct auth *auth, const struct caller *caller,
 		      int64_t user_id, struct err *err)
 {

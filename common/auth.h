@@ -18,6 +18,7 @@
 
 #include "config.h"
 #include "err.h"
+#include "http.h"
 #include "http_client.h"
 #include "loop.h"
 #include "metrics.h"
@@ -65,6 +66,11 @@ enum auth_mode auth_mode(const struct auth *auth);
  * promised: one `struct auth` per loop. */
 bool auth_check(struct auth *auth, struct str authorization, struct caller *caller,
 		struct err *err) __attribute__((warn_unused_result));
+
+/* The same for a request's header, and in required mode an anonymous caller is
+ * ERR_UNAUTHORIZED. */
+bool auth_caller(struct auth *auth, struct http_req *req, struct caller *caller,
+		 struct err *err) __attribute__((warn_unused_result));
 
 /* May this caller act for user_id? Own user, admin, any service; in demo mode
  * also an anonymous one. Otherwise ERR_UNAUTHORIZED (anonymous) or ERR_FORBIDDEN. */

@@ -32,6 +32,7 @@
 struct db_settings {
 	char *migrate_user, *migrate_password; /* of --migrate, with DDL rights */
 	char *host, *socket, *user, *password, *name, *ssl_ca;
+	char *migrations_dir; /* by the program's own table: each has its default */
 	int64_t port, max_conns, max_queue, queue_ms, timeout_ms;
 	bool ssl_required;
 };
@@ -190,8 +191,8 @@ enum db_tx_end db_tx(struct db_conn *conn, db_tx_fn fn, void *arg, struct err *e
 bool db_migrate(struct db_conn *conn, const char *dir, struct err *err)
 	__attribute__((warn_unused_result));
 
-/* The command itself: connects (as DB_MIGRATE_USER when that is set), migrates,
- * logs; returns the exit status. */
-int db_migrate_main(const struct db_settings *cfg, const char *dir);
+/* The command --migrate: connects (as DB_MIGRATE_USER when that is set), migrates,
+ * logs; returns the exit status. `arg` is the struct db_settings. */
+int db_migrate_command(void *arg, int argc, char **argv);
 
 #endif

@@ -231,13 +231,16 @@ bool db_migrate(struct db_conn *conn, const char *dir, struct err *err)
 	return ok;
 }
 
-int db_migrate_main(const struct db_settings *cfg, const char *dir)
+int db_migrate_command(void *arg, int argc, char **argv)
 {
+	const struct db_settings *cfg = arg;
 	struct db_settings own = *cfg;
 	struct err err = {0};
 	struct db_conn *conn;
 	bool ok;
 
+	(void)argc;
+	(void)argv;
 	if (*cfg->migrate_user) {
 		own.user = cfg->migrate_user;
 		own.password = cfg->migrate_password;
@@ -245,7 +248,7 @@ int db_migrate_main(const struct db_settings *cfg, const char *dir)
 	/* Changing a large table takes as long as it takes. */
 	own.timeout_ms = 3600 * 1000;
 	conn = db_conn_open(&own, &err);
-	ok = conn && db_migrate(conn, dir, &err);
+	ok = conn && db_migrate(conn, cfg->migrations_dir, &err);
 	if (!ok)
 		log_error("migration failed", LOG_STR("why", err.text));
 	else

@@ -25,6 +25,8 @@
 #endif
 
 #define MAX_PARTS 16
+/* Exit status for a wrong setting or argument. */
+#define WRONG_USE 2
 
 static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
 
@@ -74,6 +76,26 @@ void service_add_check(struct service *service, const char *name, service_check 
 void service_drained(struct service *service)
 {
 	loop_stop(service->loop);
+}
+
+static bool db_check(void *arg, const char **why)
+{
+	return db_ready(arg, why);
+}
+
+void service_check_db(struct service *service, struct db_pool *db)
+{
+	service_add_check(service, "database", db_check, db);
+}
+
+static void on_http_drained(void *arg)
+{
+	service_drained(arg);
+}
+
+void service_drain_http(struct service *service, struct http_server *http)
+{
+	http_server_drain(http, on_http_drained, service);
 }
 
 void service_fail(struct service *service, const char *why)
@@ -223,28 +245,41 @@ static bool answered_plainly(const struct service_spec *spec,
 	return true;
 }
 
+static int wrong_setting(const struct err *err)
+{
+	log_error("wrong setting", LOG_STR("why", err->text));
+	return WRONG_USE;
+}
+
+static int check_then(struct service *service, int (*then)(struct service *service))
+{
+	const struct service_spec *spec = service->spec;
+	struct err err = {0};
+
+	if (spec->check && !spec->check(spec->app, &err))
+		return wrong_setting(&err);
+	return then ? then(service) : EXIT_SUCCESS;
+}
+
 static int dispatch(struct service *service, const struct config_part *parts, int argc,
 		    char **argv)
 {
 	const struct service_spec *spec = service->spec;
 	const struct service_command *command;
-	bool check;
 
 	if (argc < 2)
-		return run(service);
+		return check_then(service, run);
 	if (strcmp(argv[1], "--health") == 0)
 		return service_probe(service->settings.admin_listen);
-	check = strcmp(argv[1], "--check-config") == 0;
-	if (check)
+	if (strcmp(argv[1], "--check-config") == 0) {
 		config_print_effective(parts);
-	/* A program may check more than its settings under the same flag. */
+		return check_then(service, NULL);
+	}
 	command = find_command(spec, argv[1]);
 	if (command)
-		return command->run(spec->app, argc - 2, argv + 2);
-	if (check)
-		return EXIT_SUCCESS;
+		return command->run(command->arg, argc - 2, argv + 2);
 	fprintf(stderr, "%s: unknown argument \"%s\"; see --help\n", spec->name, argv[1]);
-	return 2;
+	return WRONG_USE;
 }
 
 int service_main(const struct service_spec *spec, int argc, char **argv)
@@ -262,9 +297,8 @@ int service_main(const struct service_spec *spec, int argc, char **argv)
 		return EXIT_SUCCESS;
 	log_init(spec->name, LOG_INFO);
 	if (!config_load(parts, &err)) {
-		log_error("wrong setting", LOG_STR("why", err.text));
 		config_free(parts);
-		return 2;
+		return wrong_setting(&err);
 	}
 	log_init(spec->name, (enum log_level)service.settings.log_level);
 	status = dispatch(&service, parts, argc, argv);

@@ -14,7 +14,9 @@
 #include <stdbool.h>
 
 #include "config.h"
+#include "db.h"
 #include "err.h"
+#include "http.h"
 #include "loop.h"
 #include "metrics.h"
 
@@ -35,7 +37,8 @@ struct service_command {
 	const char *flag; /* "--migrate"; NULL ends the list */
 	const char *help;
 	/* Settings are loaded; returns the exit status. argv starts after the flag. */
-	int (*run)(void *app, int argc, char **argv);
+	int (*run)(void *arg, int argc, char **argv);
+	void *arg;
 };
 
 struct service_spec {
@@ -44,6 +47,9 @@ struct service_spec {
 	const struct config_part *parts;        /* the program's own and shared tables */
 	const struct service_command *commands; /* may be NULL */
 	void *app;
+	/* What a table of settings cannot say; may be NULL. Asked before the start and
+	 * by --check-config; false is a wrong setting like any other: exit 2. */
+	bool (*check)(void *app, struct err *err);
 	/* Makes everything; last the public listener. false: `err`, exit 1. */
 	bool (*start)(void *app, struct service *service, struct err *err);
 	/* Stop taking new work; call service_drained() when the rest is finished. */
@@ -62,6 +68,10 @@ struct metrics *service_metrics(struct service *service);
 void service_add_check(struct service *service, const char *name, service_check check,
 		       void *arg);
 void service_drained(struct service *service);
+/* What most programs do: the check "database", and a drain that is over when the
+ * listener has answered everybody. */
+void service_check_db(struct service *service, struct db_pool *db);
+void service_drain_http(struct service *service, struct http_server *http);
 bool service_draining(const struct service *service);
 /* Ends the process with an error: for a fault that only a restart cures. */
 void service_fail(struct service *service, const char *why);

@@ -31,6 +31,17 @@ static void make_metrics(struct gateway_metrics *m, struct metrics *metrics)
 					 "requests that no endpoint could take", NULL);
 }
 
+bool app_check(void *arg, struct err *err)
+{
+	const struct app *app = arg;
+	struct routes *routes;
+
+	settings_export(&app->settings);
+	routes = routes_load(app->settings.routes_file, err);
+	routes_unref(routes);
+	return routes != NULL;
+}
+
 bool app_start(void *arg, struct service *service, struct err *err)
 {
 	struct app *app = arg;

@@ -75,6 +75,7 @@ struct app {
 
 /* ---- app.c: the callbacks of service.h; `arg` is the struct app ---- */
 
+bool app_check(void *arg, struct err *err);
 bool app_start(void *arg, struct service *service, struct err *err);
 void app_drain(void *arg, struct service *service);
 void app_stop(void *arg);

@@ -1,9 +1,18 @@
 /* settings.c - the gateway's table of settings. */
 #include "settings.h"
 
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define S struct gateway_settings
+
+#define SERVICE(i, variable, name)                                                       \
+	CFG_STR(S, service_url[2 * (i)], variable "_URL", "",                            \
+		"comma-separated base URLs of " name ", for the routes file"),           \
+		CFG_STR(S, service_url[2 * (i) + 1], variable "_ADMIN_URL", "",          \
+			"those of its ADMIN_LISTEN, in the same order; none: no health " \
+			"probes")
 
 const struct config_entry gateway_config[] = {
 	CFG_LISTEN(S, listen, "LISTEN", "127.0.0.1:8080",
@@ -21,8 +30,29 @@ const struct config_entry gateway_config[] = {
 		"connections to one endpoint, for each thread"),
 	CFG_INT(S, pool_waiting, "POOL_WAITING", "512", 0, 100000,
 		"requests that wait for a connection to one upstream, for each thread"),
+	SERVICE(0, "USER_SVC", "user-svc"),
+	SERVICE(1, "PRODUCT_SVC", "product-svc"),
+	SERVICE(2, "ORDER_SVC", "order-svc"),
+	SERVICE(3, "NOTIFY_SVC", "notify-svc"),
+	SERVICE(4, "ANALYTICS_SVC", "analytics-svc"),
 	CFG_END,
 };
+
+void settings_export(const struct gateway_settings *settings)
+{
+	const size_t first = offsetof(S, service_url);
+
+	for (const struct config_entry *e = gateway_config; e->name; e++) {
+		const char *value;
+
+		if (e->offset < first ||
+		    e->offset >= first + sizeof(settings->service_url))
+			continue;
+		memcpy(&value, (const char *)settings + e->offset, sizeof(value));
+		if (*value)
+			setenv(e->name, value, 1);
+	}
+}
 
 unsigned settings_threads(const struct gateway_settings *settings)
 {

@@ -4,6 +4,8 @@
 
 #include "config.h"
 
+#define GATEWAY_SERVICES 5
+
 struct gateway_settings {
 	char *listen;
 	char *internal_listen;
@@ -13,10 +15,15 @@ struct gateway_settings {
 	int64_t max_clients;  /* of all threads together */
 	int64_t pool_conns;   /* to one endpoint, for each thread */
 	int64_t pool_waiting; /* for one upstream, in each thread */
+	/* What gateway/routes.json calls ${USER_SVC_URL} and so on. */
+	char *service_url[2 * GATEWAY_SERVICES];
 };
 
 extern const struct config_entry gateway_config[];
 
+/* The addresses of the services as variables of the environment, where the routes
+ * file finds them, also when they came by NAME_FILE. Before there are threads. */
+void settings_export(const struct gateway_settings *settings);
 /* The number of threads to run. */
 unsigned settings_threads(const struct gateway_settings *settings);
 

@@ -1,13 +1,6 @@
 /* app.c - makes the parts of notify-svc in order, and frees them in reverse. */
 #include "app.h"
 
-static bool database_ready(void *arg, const char **why)
-{
-	struct app *app = arg;
-
-	return db_ready(app->db, why);
-}
-
 static bool kafka_ready(void *arg, const char **why)
 {
 	struct app *app = arg;
@@ -71,7 +64,7 @@ bool app_start(void *arg, struct service *service, struct err *err)
 	app->db = db_pool_new(app->loop, &app->cfg.db, metrics, err);
 	if (!app->db || !start_calls(app, metrics, err) || !start_mail(app, metrics, err))
 		return false;
-	service_add_check(service, "database", database_ready, app);
+	service_check_db(service, app->db);
 	service_add_check(service, "kafka", kafka_ready, app);
 	app->http = http_server_new(app->loop, app->cfg.listen, notify_routes, app, NULL,
 				    metrics, err);

@@ -4,20 +4,13 @@
  */
 #include "app.h"
 
-static int migrate(void *arg, int argc, char **argv)
-{
-	const struct settings *cfg = &((struct app *)arg)->cfg;
-
-	(void)argc;
-	(void)argv;
-	return db_migrate_main(&cfg->db, cfg->migrations_dir);
-}
-
 int main(int argc, char **argv)
 {
 	static struct app app;
 	static const struct service_command commands[] = {
-		{"--migrate", "bring the database schema up to date", migrate}, {0}};
+		{"--migrate", "bring the database schema up to date", db_migrate_command,
+		 &app.cfg.db},
+		{0}};
 	const struct config_part parts[] = {{settings_config, &app.cfg},
 					    {db_config, &app.cfg.db},
 					    {auth_config, &app.cfg.auth},

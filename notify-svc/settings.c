@@ -24,7 +24,7 @@ const struct config_entry settings_config[] = {
 		"mails a second that this instance sends at most"),
 	CFG_INT(SET, mail_max_tries, "MAIL_MAX_TRIES", "15", 1, 1000,
 		"tries, with growing pauses, before a mail counts as failed"),
-	CFG_STR(SET, migrations_dir, "MIGRATIONS_DIR", "notify-svc/migrations",
+	CFG_STR(SET, db.migrations_dir, "MIGRATIONS_DIR", "notify-svc/migrations",
 		"folder with the numbered files of --migrate"),
 	CFG_END,
 };

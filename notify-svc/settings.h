@@ -13,7 +13,6 @@ struct settings {
 	char *orders_topic, *group;
 	struct smtp_settings smtp;
 	int64_t mail_rate, mail_max_tries;
-	char *migrations_dir;
 	struct db_settings db;
 	struct auth_settings auth;
 	struct events_settings events;

@@ -3,13 +3,6 @@
 
 #include "housekeeping.h"
 
-static bool database_ready(void *arg, const char **why)
-{
-	struct app *app = arg;
-
-	return db_ready(app->db, why);
-}
-
 static bool start_calls(struct app *app, struct metrics *metrics, struct err *err)
 {
 	struct http_client_config internal = {
@@ -42,7 +35,7 @@ bool app_start(void *arg, struct service *service, struct err *err)
 	app->db = db_pool_new(app->loop, &app->cfg.db, metrics, err);
 	if (!app->db || !start_calls(app, metrics, err))
 		return false;
-	service_add_check(service, "database", database_ready, app);
+	service_check_db(service, app->db);
 	app->repo = order_repo_new(app->db);
 	app->twins = twins_new(app->loop);
 	app->housekeeping =
@@ -56,16 +49,11 @@ bool app_start(void *arg, struct service *service, struct err *err)
 	return app->http != NULL;
 }
 
-static void on_drained(void *arg)
-{
-	service_drained(arg);
-}
-
 void app_drain(void *arg, struct service *service)
 {
 	struct app *app = arg;
 
-	http_server_drain(app->http, on_drained, service);
+	service_drain_http(service, app->http);
 }
 
 /* Every *_free() accepts NULL, so this also cleans up a failed start. What is

@@ -16,7 +16,7 @@ const struct config_entry settings_config[] = {
 		"ms between looks into the outbox when nothing woke the relay"),
 	CFG_INT(struct settings, sweep_every_ms, "SWEEP_EVERY_MS", "60000", 10, 86400000,
 		"ms between deletions of old fences and keys"),
-	CFG_STR(struct settings, migrations_dir, "MIGRATIONS_DIR", "order-svc/migrations",
-		"folder with the numbered files of --migrate"),
+	CFG_STR(struct settings, db.migrations_dir, "MIGRATIONS_DIR",
+		"order-svc/migrations", "folder with the numbered files of --migrate"),
 	CFG_END,
 };

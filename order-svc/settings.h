@@ -12,7 +12,6 @@ struct settings {
 	int64_t reservation_ttl_s;
 	char *orders_topic;
 	int64_t relay_batch, relay_poll_ms, sweep_every_ms;
-	char *migrations_dir;
 	struct db_settings db;
 	struct auth_settings auth;
 	struct events_settings events;

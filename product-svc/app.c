@@ -3,13 +3,6 @@
 
 #include "db.h"
 
-static bool database_ready(void *arg, const char **why)
-{
-	struct app *app = arg;
-
-	return db_ready(app->db, why);
-}
-
 static struct metric *counter(struct metrics *metrics, const char *labels)
 {
 	return metrics_counter(metrics, "shop_reservations_total",
@@ -50,7 +43,7 @@ bool app_start(void *arg, struct service *service, struct err *err)
 	app->db = db_pool_new(app->loop, &app->cfg.db, metrics, err);
 	if (!app->db)
 		return false;
-	service_add_check(service, "database", database_ready, app);
+	service_check_db(service, app->db);
 	app->janitor = janitor_new(app->loop, app->db, app->internal,
 				   auth_service_header(app->auth, "product-svc"),
 				   app->cfg.janitor_interval_ms, metrics);
@@ -64,18 +57,13 @@ bool app_start(void *arg, struct service *service, struct err *err)
 	return app->http != NULL;
 }
 
-static void on_drained(void *arg)
-{
-	service_drained(arg);
-}
-
 void app_drain(void *arg, struct service *service)
 {
 	struct app *app = arg;
 
 	janitor_stop(app->janitor);
 	confirm_stop(app->confirm);
-	http_server_drain(app->http, on_drained, service);
+	service_drain_http(service, app->http);
 }
 
 /* Every *_free() accepts NULL, so this also cleans up a failed start. Client and

@@ -12,7 +12,7 @@ const struct config_entry settings_config[] = {
 		"Kafka consumer group that shares the order events"),
 	CFG_INT(struct settings, janitor_interval_ms, "JANITOR_INTERVAL_MS", "2000", 50,
 		3600000, "ms between looks for reservations past their expiry"),
-	CFG_STR(struct settings, migrations_dir, "MIGRATIONS_DIR",
+	CFG_STR(struct settings, db.migrations_dir, "MIGRATIONS_DIR",
 		"product-svc/migrations", "folder with the numbered files of --migrate"),
 	CFG_END,
 };

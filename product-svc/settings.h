@@ -10,7 +10,6 @@
 struct settings {
 	char *listen, *internal_url, *orders_topic, *group;
 	int64_t janitor_interval_ms;
-	char *migrations_dir;
 	struct db_settings db;
 	struct auth_settings auth;
 	struct events_settings events;

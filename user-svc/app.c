@@ -14,11 +14,12 @@ static const struct http_route routes[] = {
 	{0},
 };
 
-static bool database_ready(void *arg, const char **why)
+bool app_check(void *arg, struct err *err)
 {
-	struct app *app = arg;
+	const struct app *app = arg;
 
-	return db_ready(app->db, why);
+	return app->cfg.signing_key_file[0] ||
+	       err_set(err, ERR_INPUT, "SIGNING_KEY_FILE is not set");
 }
 
 /* Our own tokens are checked with our own keys: nothing to fetch. */
@@ -26,8 +27,6 @@ static bool start_tokens(struct app *app, struct metrics *metrics, struct err *e
 {
 	const struct settings *cfg = &app->cfg;
 
-	if (!cfg->signing_key_file[0])
-		return err_set(err, ERR_INPUT, "SIGNING_KEY_FILE is not set");
 	app->tokens = tokens_new(cfg->signing_key_file, cfg->auth.issuer,
 				 cfg->token_ttl_s, err);
 	if (!app->tokens)
@@ -47,7 +46,7 @@ bool app_start(void *arg, struct service *service, struct err *err)
 	app->db = db_pool_new(app->loop, &app->cfg.db, metrics, err);
 	if (!app->db)
 		return false;
-	service_add_check(service, "database", database_ready, app);
+	service_check_db(service, app->db);
 	app->passwords = passwords_new(app->loop, &app->cfg.password, metrics, err);
 	if (!app->passwords)
 		return false;
@@ -56,16 +55,11 @@ bool app_start(void *arg, struct service *service, struct err *err)
 	return app->http != NULL;
 }
 
-static void on_drained(void *arg)
-{
-	service_drained(arg);
-}
-
 void app_drain(void *arg, struct service *service)
 {
 	struct app *app = arg;
 
-	http_server_drain(app->http, on_drained, service);
+	service_drain_http(service, app->http);
 }
 
 bool app_goes_on(struct app *app, struct http_req *req)

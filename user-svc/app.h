@@ -23,6 +23,7 @@ struct app {
 };
 
 /* app.c - the life of the process; see service_spec. */
+bool app_check(void *arg, struct err *err);
 bool app_start(void *arg, struct service *service, struct err *err);
 void app_drain(void *arg, struct service *service);
 void app_stop(void *arg);
@@ -30,7 +31,8 @@ void app_stop(void *arg);
 bool app_goes_on(struct app *app, struct http_req *req);
 
 /* commands.c */
-extern const struct service_command app_commands[];
+int command_make_key(void *arg, int argc, char **argv);
+int command_create_admin(void *arg, int argc, char **argv); /* `arg`: the settings */
 
 /* auth_http.c */
 void handle_register(struct http_req *req, void *arg);

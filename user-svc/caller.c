@@ -4,11 +4,7 @@
 bool caller_of(struct app *app, struct http_req *req, struct caller *caller,
 	       struct err *err)
 {
-	if (!auth_check(app->auth, http_header(req, "Authorization"), caller, err))
-		return false;
-	if (caller->kind == CALLER_ANONYMOUS && auth_mode(app->auth) == AUTH_REQUIRED)
-		return err_set(err, ERR_UNAUTHORIZED, "sign in first");
-	return true;
+	return auth_caller(app->auth, req, caller, err);
 }
 
 bool caller_of_user(struct app *app, struct http_req *req, bool change,

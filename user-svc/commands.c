@@ -12,16 +12,7 @@ static int failed(const char *command, const char *why)
 	return EXIT_FAILURE;
 }
 
-static int migrate(void *arg, int argc, char **argv)
-{
-	const struct settings *cfg = &((struct app *)arg)->cfg;
-
-	(void)argc;
-	(void)argv;
-	return db_migrate_main(&cfg->db, cfg->migrations_dir);
-}
-
-static int make_key(void *arg, int argc, char **argv)
+int command_make_key(void *arg, int argc, char **argv)
 {
 	struct err err = {0};
 	bool made;
@@ -63,9 +54,9 @@ static bool fill_admin(struct user *user, const struct settings *cfg, char **arg
 	return ok;
 }
 
-static int create_admin(void *arg, int argc, char **argv)
+int command_create_admin(void *arg, int argc, char **argv)
 {
-	const struct settings *cfg = &((struct app *)arg)->cfg;
+	const struct settings *cfg = arg;
 	struct user user = {.role = USER_ADMIN};
 	struct err err = {0};
 	struct db_conn *conn;
@@ -83,11 +74,3 @@ static int create_admin(void *arg, int argc, char **argv)
 	printf("%s is an admin\n", user.email);
 	return EXIT_SUCCESS;
 }
-
-const struct service_command app_commands[] = {
-	{"--migrate", "bring the database schema up to date", migrate},
-	{"--make-key", "FILE: make a signing key, unless the file is there", make_key},
-	{"--create-admin", "EMAIL NAME: make an admin; the password comes on stdin",
-	 create_admin},
-	{0},
-};

@@ -11,11 +11,21 @@ int main(int argc, char **argv)
 					    {db_config, &app.cfg.db},
 					    {auth_config, &app.cfg.auth},
 					    {0}};
+	static const struct service_command commands[] = {
+		{"--migrate", "bring the database schema up to date", db_migrate_command,
+		 &app.cfg.db},
+		{"--make-key", "FILE: make a signing key, unless the file is there",
+		 command_make_key, NULL},
+		{"--create-admin",
+		 "EMAIL NAME: make an admin; the password comes on stdin",
+		 command_create_admin, &app.cfg},
+		{0}};
 	const struct service_spec spec = {.name = "user-svc",
 					  .about = "people and their sign-in",
 					  .parts = parts,
-					  .commands = app_commands,
+					  .commands = commands,
 					  .app = &app,
+					  .check = app_check,
 					  .start = app_start,
 					  .drain = app_drain,
 					  .stop = app_stop};

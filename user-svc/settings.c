@@ -19,7 +19,7 @@ const struct config_entry settings_config[] = {
 		"password hashes that may wait; more get 503"),
 	CFG_INT(struct settings, password.queue_ms, "PASSWORD_QUEUE_MS", "3000", 1, 60000,
 		"ms a password hash may wait; then 503"),
-	CFG_STR(struct settings, migrations_dir, "MIGRATIONS_DIR", "user-svc/migrations",
-		"folder with the numbered files of --migrate"),
+	CFG_STR(struct settings, db.migrations_dir, "MIGRATIONS_DIR",
+		"user-svc/migrations", "folder with the numbered files of --migrate"),
 	CFG_END,
 };

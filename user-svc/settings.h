@@ -14,7 +14,6 @@ struct settings {
 	char *listen;
 	char *signing_key_file;
 	int64_t token_ttl_s;
-	char *migrations_dir;
 };
 
 /* The program's own; db_config and auth_config come on top. */
