@@ -82,6 +82,8 @@ def test_a_wrong_setting_is_named_and_nothing_is_left(tmp_path):
 
 def test_run_in_the_foreground_ends_with_ctrl_c(tmp_path):
     command = [TOOL, "run", "--dir", str(tmp_path / "s"), "--mode", MODE]
+    # A runner that was started in the background hands an ignored SIGINT down.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:
         output = ""
         for line in run.stdout:
