@@ -1,0 +1,82 @@
+"""The machine during a run: steal, load, memory of the programs."""
+
+import contextlib
+import os
+import pathlib
+import threading
+import time
+
+
+def _cpu():
+    """Ticks of all cores since boot: (steal, idle, all)."""
+    fields = pathlib.Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:9]
+    ticks = [int(field) for field in fields]
+    return ticks[7], ticks[3] + ticks[4], sum(ticks)
+
+
+class Watch:
+    """`with Watch() as watch:` then watch.steal and watch.busy, in percent of all cores."""
+
+    def __enter__(self):
+        self.begin = _cpu()
+        return self
+
+    def __exit__(self, *_):
+        steal, idle, every = (b - a for a, b in zip(self.begin, _cpu()))
+        self.steal = 100 * steal / max(1, every)
+        self.busy = 100 - 100 * idle / max(1, every)
+
+
+def describe():
+    return f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}, Linux {os.uname().release}"
+
+
+def resident_kb(pid):
+    try:
+        status = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    except OSError:
+        return 0
+    return int(status.partition("VmRSS:")[2].split()[0]) if "VmRSS:" in status else 0
+
+
+def cpu_s(pid):
+    """Seconds of CPU that a process has used."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Memory:
+    """Samples the resident memory of programs every half second; remembers the most."""
+
+    def __init__(self, pids):
+        self.pids, self.peak, self.peak_sum = pids, dict.fromkeys(pids, 0.0), 0.0
+        self.series = []
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def sample(self):
+        return {name: sum(map(resident_kb, pids)) / 1024 for name, pids in self.pids.items()}
+
+    def _run(self):
+        began = time.monotonic()
+        while not self.stop.wait(0.5):
+            now = self.sample()
+            total = sum(now.values())
+            self.series.append((round(time.monotonic() - began, 1), round(total, 1)))
+            self.peak_sum = max(self.peak_sum, total)
+            for name, mb in now.items():
+                self.peak[name] = max(self.peak[name], mb)
+
+    def close(self):
+        self.stop.set()
+        self.thread.join()
+
+
+@contextlib.contextmanager
+def memory(pids):
+    sampler = Memory(pids)
+    try:
+        yield sampler
+    finally:
+        sampler.close()

@@ -1,0 +1,30 @@
+"""wrk, the closed-loop load: as many requests as the connections can carry."""
+
+import json
+import pathlib
+import subprocess
+
+HERE = pathlib.Path(__file__).resolve().parents[1]
+
+
+def run(script, base, connections, seconds, *args):
+    """Rate of good answers a second, latencies and what failed."""
+    line = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "20s", "-s", HERE / script, base, "--"]
+    done = subprocess.run([str(part) for part in [*line, *args]], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"wrk: {done.stdout}{done.stderr}")
+    out = json.loads(done.stdout.strip().splitlines()[-1])
+    good = out["requests"] - out["refused"]
+    return {
+        "per_s": good / out["seconds"], "p50_ms": out["p50_ms"], "p99_ms": out["p99_ms"],
+        "refused": out["refused"], "broken": out["broken"], "requests": out["requests"],
+    }  # fmt: skip
+
+
+def orders(base, connections, seconds, first, last, products, plain=False):
+    more = ["plain"] if plain else []
+    return run("orders.lua", base, connections, seconds, first, last, products, *more)
+
+
+def gets(base, connections, seconds, path, count=1):
+    return run("get.lua", base, connections, seconds, path, count)
