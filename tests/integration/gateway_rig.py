@@ -5,28 +5,18 @@
 A handler gets one accepted connection (class Conn) and may send and read what it likes.
 """
 
+import contextlib
 import json
 import os
 import pathlib
 import socket
-import subprocess
 import tempfile
 import threading
-import time
-import urllib.request
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from alone import Process, binary
+from shop_stack import MODE, until
+
 SECRET = "0123456789abcdef-test-secret"
-
-
-def gateway_binary():
-    if "GATEWAY_BIN" in os.environ:
-        return os.environ["GATEWAY_BIN"]
-    for mode in ("asan", "debug", "release"):
-        path = ROOT / "build" / mode / "bin" / "gateway"
-        if path.exists():
-            return str(path)
-    raise RuntimeError("no gateway binary: run make build, or set GATEWAY_BIN")
 
 
 class Conn:
@@ -195,24 +185,18 @@ def always(response):
     return handler
 
 
-class Gateway:
+class Gateway(Process):
     """`routes`: path -> Upstream, list of Upstreams, or (upstreams, dict of further members)."""
 
     def __init__(self, routes, threads=1, **env):
         self.dir = tempfile.TemporaryDirectory(prefix="gateway-rig-")
-        self.http, self.internal, self.admin = self._ports(3)
-        path = pathlib.Path(self.dir.name) / "routes.json"
-        path.write_text(json.dumps(self._table(routes)))
-        self.log = open(pathlib.Path(self.dir.name) / "log", "w+b")
-        self.proc = subprocess.Popen(
-            [gateway_binary()],
-            stderr=self.log,
-            env={
+        folder = pathlib.Path(self.dir.name)
+        (folder / "routes.json").write_text(json.dumps(self._table(routes)))
+        super().__init__(
+            binary("gateway", MODE),
+            {
                 "PATH": os.environ["PATH"],
-                "LISTEN": f"127.0.0.1:{self.http}",
-                "INTERNAL_LISTEN": f"127.0.0.1:{self.internal}",
-                "ADMIN_LISTEN": f"127.0.0.1:{self.admin}",
-                "ROUTES_FILE": str(path),
+                "ROUTES_FILE": str(folder / "routes.json"),
                 "THREADS": str(threads),
                 "SERVICE_SECRET": SECRET,
                 "DRAIN_WAIT_MS": "0",
@@ -221,16 +205,12 @@ class Gateway:
                 "ASAN_OPTIONS": "quarantine_size_mb=1:thread_local_quarantine_size_kb=64",
                 **env,
             },
+            folder / "log",
+            wait=False,
+            listeners=["LISTEN", "INTERNAL_LISTEN", "ADMIN_LISTEN"],
         )
-        self._wait()
-
-    @staticmethod
-    def _ports(n):
-        socks = [socket.create_server(("127.0.0.1", 0)) for _ in range(n)]
-        ports = [s.getsockname()[1] for s in socks]
-        for s in socks:
-            s.close()
-        return ports
+        self.http, self.internal = self.ports["LISTEN"], self.ports["INTERNAL_LISTEN"]
+        until(self.listens, 10, "a listener")
 
     @staticmethod
     def _table(routes):
@@ -251,23 +231,15 @@ class Gateway:
             )
         return table
 
-    def _wait(self):
-        deadline = time.time() + 10
-        while time.time() < deadline:
-            assert self.proc.poll() is None, self.logs()
-            try:
-                socket.create_connection(("127.0.0.1", self.http), timeout=1).close()
-                return
-            except OSError:
-                time.sleep(0.02)
-        raise RuntimeError("the gateway does not listen:\n" + self.logs())
-
-    def logs(self):
-        self.log.flush()
-        return pathlib.Path(self.log.name).read_text()
+    def listens(self):
+        assert self.child.poll() is None, self.text()
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", self.http), timeout=1).close()
+            return True
+        return False
 
     def log_lines(self, msg="request"):
-        lines = [json.loads(line) for line in self.logs().splitlines() if line.startswith("{")]
+        lines = [json.loads(line) for line in self.text().splitlines() if line.startswith("{")]
         return [line for line in lines if line["msg"] == msg]
 
     def connect(self, internal=False):
@@ -285,27 +257,11 @@ class Gateway:
         head = "".join(f"{line}\r\n" for line in lines)
         return self.ask(f"GET {path} HTTP/1.1\r\nHost: shop\r\n{head}\r\n", internal)
 
-    def metric(self, name):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/metrics", timeout=5) as page:
-            text = page.read().decode()
-        return sum(
-            float(line.rsplit(" ", 1)[1])
-            for line in text.splitlines()
-            if line.startswith(name + " ") or line.startswith(name + "{")
-        )
-
-    def rss_kb(self):
-        for line in open(f"/proc/{self.proc.pid}/status"):
-            if line.startswith("VmRSS"):
-                return int(line.split()[1])
-        raise RuntimeError("no VmRSS")
+    def metric(self, name, labels=""):
+        return super().metric(name, labels) or 0
 
     def stop(self):
-        if self.proc.poll() is None:
-            self.proc.terminate()
-        status = self.proc.wait(timeout=20)
-        text = self.logs()
-        self.log.close()
+        status, text = super().stop(), self.text()
         self.dir.cleanup()
         assert status == 0, (status, text[-4000:])
 
@@ -314,5 +270,5 @@ class Gateway:
 
     def __exit__(self, kind, *_):
         if kind:
-            print(self.logs()[-4000:])
+            print(self.text()[-4000:])
         self.stop()

@@ -3,30 +3,18 @@
 import base64
 import contextlib
 import json
-import os
-import pathlib
 import random
 import secrets
-import signal
-import socket
-import subprocess
 import time
 from collections import defaultdict
 from datetime import UTC, datetime
 
-import requests
+import alone
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
 from shop_stack import until
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 PARTITIONS = 4
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def rfc3339(seconds):
@@ -37,51 +25,23 @@ def cents(amount):
     return round(amount * 100)
 
 
-class Process:
-    """One processor."""
+class Process(alone.Process):
+    """One processor.  Its metrics are named without what all their names begin with."""
 
-    def __init__(self, alone, slot=0, wait=True, failpoints="", **settings):
-        admin = free_port()
-        self.slot, self.admin = slot, f"http://127.0.0.1:{admin}"
+    def __init__(self, rig, slot=0, wait=True, failpoints="", **settings):
+        self.slot = slot
         env = {
-            **alone.env, "ADMIN_LISTEN": f"127.0.0.1:{admin}", "PROCESSOR_SLOT": str(slot),
-            "FAILPOINTS": failpoints, **{name: str(value) for name, value in settings.items()},
+            **rig.env, "PROCESSOR_SLOT": str(slot), "FAILPOINTS": failpoints,
+            **{name: str(value) for name, value in settings.items()},
         }  # fmt: skip
-        self.log = alone.folder / f"processor-{slot}-{len(alone.started)}.log"
-        with open(self.log, "wb") as out:
-            self.child = subprocess.Popen([alone.binary], env=env, cwd=ROOT, stderr=out, stdout=out)
-        alone.started.append(self)
+        log = rig.folder / f"processor-{slot}-{len(rig.started)}.log"
+        super().__init__(rig.binary, env, log, wait=False, listeners=["ADMIN_LISTEN"])
+        rig.started.append(self)
         if wait:
             until(self.ready, 20, "readiness")
 
-    def ready(self):
-        assert self.child.poll() is None, self.text()[-3000:]
-        with contextlib.suppress(requests.RequestException):
-            return requests.get(f"{self.admin}/readyz", timeout=2).status_code == 200
-        return False
-
-    def text(self):
-        return self.log.read_text(errors="replace")
-
     def metric(self, name, labels=""):
-        """Summed over what matches."""
-        text = requests.get(f"{self.admin}/metrics", timeout=5).text
-        lines = [x for x in text.splitlines() if x.startswith((f"shop_processor_{name} ", f"shop_processor_{name}{{"))]
-        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if labels in line)
-
-    def kill(self):
-        self.child.send_signal(signal.SIGKILL)
-        self.child.wait(10)
-
-    def stop(self):
-        if self.child.poll() is None:
-            self.child.terminate()
-            try:
-                self.child.wait(20)
-            except subprocess.TimeoutExpired:
-                self.kill()
-                raise
-        return self.child.returncode
+        return super().metric(f"shop_processor_{name}", labels) or 0
 
 
 class Reader:
@@ -115,8 +75,7 @@ class Alone:
         self.folder, self.started = folder, []
         self.name = f"p{secrets.token_hex(4)}"
         self.bootstrap = stack["kafka"]["bootstrap"]
-        build = pathlib.Path(os.environ.get("BUILD", "build"))
-        self.binary = str(ROOT / build / stack["mode"] / "bin" / "processor")
+        self.binary = alone.binary("processor", stack["mode"])
         self.orders, self.results, self.dlq = (f"{self.name}-{t}" for t in ("orders", "results", "dlq"))
         self.kafka = AdminClient({"bootstrap.servers": self.bootstrap})
         self.make_topic(self.orders, partitions)
@@ -127,16 +86,14 @@ class Alone:
             self.dlq: Reader(self.bootstrap, self.dlq, 1),
         }
         self.producer = Producer({"bootstrap.servers": self.bootstrap, "partitioner": "murmur2_random", "linger.ms": 1})
-        passed = {k: v for k, v in os.environ.items() if k in ("PATH", "ASAN_OPTIONS", "LSAN_OPTIONS")}
         self.env = {
-            **passed, "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap, "PROCESSOR_GROUP": self.name,
+            **alone.passed_on(), "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap, "PROCESSOR_GROUP": self.name,
             "ORDERS_TOPIC": self.orders, "RESULTS_TOPIC": self.results, "DLQ_TOPIC": self.dlq,
             "DRAIN_WAIT_MS": "10",
         }  # fmt: skip
 
     def make_topic(self, name, partitions, config=None):
-        for future in self.kafka.create_topics([NewTopic(name, partitions, 1, config=config or {})]).values():
-            future.result(20)
+        alone.topic(self.kafka, name, partitions, config)
 
     def close(self):
         for process in self.started:

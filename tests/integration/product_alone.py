@@ -1,25 +1,17 @@
 """product-svc by itself: a schema and a topic of its own, and in this process the only
 thing it asks others for: order-svc's commit-or-fence."""
 
-import contextlib
-import getpass
 import json
-import os
-import pathlib
 import re
 import secrets
-import signal
-import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import pymysql
 import requests
+from alone import ServiceAlone
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
-from order_alone import Process, until
+from shop_stack import until
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 OUTCOME = re.compile(r"^/internal/outcomes/([0-9a-f]{32})$")
 PARTITIONS = 3
 
@@ -112,59 +104,17 @@ class Products:
         return self.call("PUT", f"/internal/reservations/{reservation_id}/release")
 
 
-class ProductAlone:
+class ProductAlone(ServiceAlone):
     def __init__(self, stack, folder):
-        self.folder, self.started = folder, []
         self.orders = FakeOrders()
-        self.name = f"alone_{secrets.token_hex(4)}"
-        self.bootstrap = stack["kafka"]["bootstrap"]
-        self.mysql = stack["mysql"]
-        build = ROOT / os.environ.get("BUILD", "build")
-        self.binary = str(build / stack["mode"] / "bin" / "product-svc")
-        self.secret = secrets.token_hex(16)
-        with self._admin() as db, db.cursor() as cursor:
-            cursor.execute(f"CREATE DATABASE {self.name}")
-            cursor.execute(f"CREATE USER '{self.name}'@'127.0.0.1' IDENTIFIED BY '{self.secret}'")
-            cursor.execute(f"GRANT ALL ON {self.name}.* TO '{self.name}'@'127.0.0.1'")
-        self.kafka = AdminClient({"bootstrap.servers": self.bootstrap})
-        for future in self.kafka.create_topics([NewTopic(self.name, PARTITIONS, 1)]).values():
-            future.result(20)
+        super().__init__(stack, folder, "product-svc", PARTITIONS)
         self.producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 0})
-        self.env = self._environment()
-        subprocess.run([self.binary, "--migrate"], env=self.env, cwd=ROOT, check=True)
 
-    def _admin(self):
-        return pymysql.connect(unix_socket=self.mysql["socket"], user=getpass.getuser(), autocommit=True)
-
-    def _environment(self):
-        passed = {k: v for k, v in os.environ.items() if k in ("PATH", "ASAN_OPTIONS")}
-        return {
-            **passed, "DB_HOST": "127.0.0.1", "DB_PORT": str(self.mysql["port"]),
-            "DB_USER": self.name, "DB_PASSWORD": self.secret, "DB_NAME": self.name,
-            "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap, "ORDERS_TOPIC": self.name,
-            "INTERNAL_URL": self.orders.url, "AUTH_MODE": "demo", "SERVICE_SECRET": self.secret,
-            "MIGRATIONS_DIR": str(ROOT / "product-svc" / "migrations"), "DRAIN_WAIT_MS": "50",
-            "JANITOR_INTERVAL_MS": "100", "CONSUMER_GROUP": self.name,
-        }  # fmt: skip
+    def settings(self):
+        return {"INTERNAL_URL": self.orders.url, "JANITOR_INTERVAL_MS": "100", "CONSUMER_GROUP": self.name}
 
     def start(self, **settings):
-        process = Process(self, **settings)
-        self.started.append(process)
-        return Products(process, self.secret)
-
-    def sql(self, text, *args):
-        with self._admin() as db, db.cursor() as cursor:
-            cursor.execute(f"USE {self.name}")
-            cursor.execute(text, args)
-            return cursor.fetchall()
-
-    def cut_connections(self):
-        """Kills the service's sessions, wherever they are in a transaction."""
-        with self._admin() as db, db.cursor() as cursor:
-            cursor.execute("SELECT id FROM information_schema.processlist WHERE user = %s", (self.name,))
-            for (session,) in cursor.fetchall():
-                with contextlib.suppress(pymysql.MySQLError):
-                    cursor.execute(f"KILL {session}")
+        return Products(self.run(**settings), self.secret)
 
     def state(self, reservation_id):
         rows = self.sql("SELECT state FROM reservations WHERE id = %s", reservation_id)
@@ -189,14 +139,9 @@ class ProductAlone:
 
     def close(self):
         try:
-            codes = [process.stop() for process in self.started]
-            assert set(codes) <= {0, -signal.SIGKILL}, codes
+            super().close()
         finally:
             self.orders.close()
-            with self._admin() as db, db.cursor() as cursor:
-                cursor.execute(f"DROP DATABASE {self.name}")
-                cursor.execute(f"DROP USER '{self.name}'@'127.0.0.1'")
-            self.kafka.delete_topics([self.name])
 
 
 def event(kind, order_id, reservation_id):

@@ -6,78 +6,67 @@ import os
 import secrets
 import signal
 import socket
-import subprocess
 import time
 
 import pytest
 import requests
+from alone import Process, topic
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
 from shop_stack import until
 
 PARTITIONS = 3
 KINDS = ["summary", "top-users", "window"]
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 class Analytics:
     """One process, and the producer of its topic."""
 
     def __init__(self, stack, folder):
-        self.stack, self.folder, self.child = stack, folder, None
+        self.stack, self.folder, self.process = stack, folder, None
         self.topic = f"results-{secrets.token_hex(4)}"
         self.kafka = AdminClient({"bootstrap.servers": stack["kafka"]["bootstrap"]})
-        topic = NewTopic(self.topic, PARTITIONS, 1, config={"cleanup.policy": "compact"})
-        self.kafka.create_topics([topic])[self.topic].result(20)
+        topic(self.kafka, self.topic, PARTITIONS, {"cleanup.policy": "compact"})
         self.producer = Producer({"bootstrap.servers": stack["kafka"]["bootstrap"], "linger.ms": 1})
 
     def start(self, wait=True, **settings):
-        self.port, self.admin = free_port(), free_port()
-        env = {
-            **self.stack.env("analytics-svc"), "LISTEN": f"127.0.0.1:{self.port}", "DRAIN_WAIT_MS": "10",
-            "ADMIN_LISTEN": f"127.0.0.1:{self.admin}", "RESULTS_TOPIC": self.topic,
-            **{name: str(value) for name, value in settings.items()},
-        }  # fmt: skip
-        self.log = self.folder / "analytics.log"
-        with open(self.log, "ab") as out:
-            self.child = subprocess.Popen([self.stack.binary("analytics-svc")], env=env, stdout=out, stderr=out)
-        until(lambda: self.status("/healthz", self.admin) == 200, 20, "a listener")
+        env = {k: v for k, v in self.stack.env("analytics-svc").items() if k not in ("LISTEN", "ADMIN_LISTEN")}
+        env |= {"DRAIN_WAIT_MS": "10", "RESULTS_TOPIC": self.topic, **{name: str(v) for name, v in settings.items()}}
+        self.process = Process(self.stack.binary("analytics-svc"), env, self.folder / "analytics.log", wait=False)
+        until(lambda: self.status("/healthz", self.process.admin) == 200, 20, "a listener")
         if wait:
-            until(self.ready, 20, "readiness")
+            until(self.process.ready, 20, "readiness")
         return self
 
     def stop(self):
-        self.child.terminate()
-        assert self.child.wait(20) == 0, self.log.read_text(errors="replace")[-2000:]
-        self.child = None
+        assert self.process.stop() == 0, self.process.text()[-2000:]
+        self.process = None
 
     def close(self):
-        if self.child:
+        if self.process:
             self.stop()
         with contextlib.suppress(Exception):
             self.kafka.delete_topics([self.topic])[self.topic].result(20)
 
-    def status(self, path, port=None):
+    def status(self, path, base=None):
         with contextlib.suppress(requests.RequestException):
-            return requests.get(f"http://127.0.0.1:{port or self.port}{path}", timeout=5).status_code
+            return requests.get((base or self.process.url) + path, timeout=5).status_code
         return None
 
     def ready(self):
-        return self.status("/readyz", self.admin) == 200
+        return self.process.ready()
+
+    @property
+    def port(self):
+        return self.process.ports["LISTEN"]
 
     def get(self, path, **more):
-        answer = requests.get(f"http://127.0.0.1:{self.port}/api/analytics/{path}", timeout=5, **more)
+        answer = requests.get(f"{self.process.url}/api/analytics/{path}", timeout=5, **more)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
     def metric(self, name):
-        text = requests.get(f"http://127.0.0.1:{self.admin}/metrics", timeout=5).text
-        return sum(float(x.rsplit(" ", 1)[1]) for x in text.splitlines() if x.startswith((name + " ", name + "{")))
+        return self.process.metric(name)
 
     # ---- records ----
 

@@ -338,9 +338,9 @@ def test_streams_end_when_draining(rig):
     conn = gw.connect()
     conn.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
     conn.until(b": x")
-    gw.proc.terminate()
+    gw.child.terminate()
     assert conn.rest() == b"\r\n0\r\n\r\n"
-    gw.proc.wait(timeout=3)
+    gw.child.wait(timeout=3)
 
 
 # ---- upstreams that misbehave ----
@@ -629,12 +629,12 @@ def test_no_descriptors_left(rig):
     """Waits quietly until there are some again."""
     gw, _ = rig(always(OK))
     assert gw.get("/x")[0] == 200
-    used = len(os.listdir(f"/proc/{gw.proc.pid}/fd"))
-    resource.prlimit(gw.proc.pid, resource.RLIMIT_NOFILE, (used + 4, used + 4))
+    used = len(os.listdir(f"/proc/{gw.child.pid}/fd"))
+    resource.prlimit(gw.child.pid, resource.RLIMIT_NOFILE, (used + 4, used + 4))
     conns = [gw.connect() for _ in range(10)]
-    before = cpu_seconds(gw.proc.pid)
+    before = cpu_seconds(gw.child.pid)
     time.sleep(1)
-    assert cpu_seconds(gw.proc.pid) - before < 0.3
+    assert cpu_seconds(gw.child.pid) - before < 0.3
     for conn in conns:
         conn.close()
     time.sleep(0.3)
@@ -649,13 +649,13 @@ def test_drain_answers_those_who_were_about_to_ask(rig):
     kept, silent = gw.connect(), gw.connect()
     kept.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
     assert kept.response()[0] == 200
-    gw.proc.terminate()
+    gw.child.terminate()
     time.sleep(0.2)
     for conn in (kept, silent):
         conn.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
         status, fields, _ = conn.response()
         assert status == 200 and dict(fields)["connection"] == "close"
-    gw.proc.wait(timeout=5)
+    gw.child.wait(timeout=5)
 
 
 def test_drain_finishes_what_is_in_flight(rig):
@@ -669,12 +669,12 @@ def test_drain_finishes_what_is_in_flight(rig):
     conn = gw.connect()
     conn.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
     time.sleep(0.2)
-    gw.proc.terminate()
+    gw.child.terminate()
     status, fields, _ = conn.response()
     assert status == 200 and dict(fields)["connection"] == "close"
     assert idle.closed()
     start = time.time()
-    gw.proc.wait(timeout=5)
+    gw.child.wait(timeout=5)
     assert time.time() - start < 3
 
 
