@@ -1,6 +1,8 @@
 /* app.c - makes the parts of user-svc in order, and frees them in reverse. */
 #include "app.h"
 
+#include "user_read.h"
+
 static const struct http_route routes[] = {
 	{"POST", "/api/auth/register", handle_register},
 	{"POST", "/api/auth/login", handle_login},
@@ -47,6 +49,7 @@ bool app_start(void *arg, struct service *service, struct err *err)
 	if (!app->db)
 		return false;
 	service_check_db(service, app->db);
+	app->flights = flights_new(app->db, USER_READ_MAX_BYTES, metrics);
 	app->passwords = passwords_new(app->loop, &app->cfg.password, metrics, err);
 	if (!app->passwords)
 		return false;
@@ -84,6 +87,7 @@ void app_stop(void *arg)
 	app->stopping = true;
 	passwords_free(app->passwords);
 	db_pool_free(app->db);
+	flights_free(app->flights);
 	http_server_free(app->http);
 	auth_free(app->auth);
 	tokens_free(app->tokens);

@@ -4,6 +4,7 @@
 
 #include "auth.h"
 #include "db.h"
+#include "flight.h"
 #include "http.h"
 #include "password.h"
 #include "service.h"
@@ -17,6 +18,7 @@ struct app {
 	struct tokens *tokens;
 	struct auth *auth;
 	struct db_pool *db;
+	struct flights *flights; /* reads on their way */
 	struct passwords *passwords;
 	struct http_server *http;
 	bool stopping; /* flows must not start anything any more */

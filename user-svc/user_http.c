@@ -2,10 +2,10 @@
 #include <stdio.h>
 
 #include "app.h"
+#include "user_read.h"
 #include "user_repo.h"
 
 #define USER_MAX_BYTES 4096
-#define LIST_MAX_BYTES ((size_t)256 * 1024)
 #define LIMIT_DEFAULT  50
 
 struct lookup {
@@ -22,95 +22,60 @@ static void reply_user(struct http_req *req, int status, const struct user *user
 	http_reply_jw(req, status, &w);
 }
 
-/* ---- GET /api/users/:id   check -> find -> reply ---- */
+/* ---- GET /api/users/:id   check -> read -> reply ---- */
 
-static void get_found(const struct err *err, void *arg)
+static void reply_read(const struct err *err, struct str json, void *arg)
 {
-	struct lookup *lookup = arg;
+	struct http_req *req = arg;
 
 	if (err)
-		http_reply_err(lookup->req, err);
+		http_reply_err(req, err);
 	else
-		reply_user(lookup->req, 200, &lookup->user);
+		http_reply_json(req, 200, json);
 }
 
 void handle_user_get(struct http_req *req, void *arg)
 {
 	struct app *app = arg;
-	struct lookup *lookup = http_alloc(req, sizeof(*lookup));
+	struct flight_key key = {.read = user_read_one};
 	struct caller caller = {0};
 	struct err err = {0};
 
-	lookup->req = req;
-	if (!caller_of_user(app, req, false, &caller, &lookup->user.id, &err)) {
+	if (!caller_of_user(app, req, false, &caller, &key.a, &err)) {
 		http_reply_err(req, &err);
 		return;
 	}
 	http_action(req, "finding the user");
-	user_repo_by_id(app->db, &lookup->user, get_found, lookup);
+	flight_join(app->flights, key, reply_read, req);
 }
 
-/* ---- GET /api/users   check -> find -> reply ---- */
+/* ---- GET /api/users   check -> read -> reply ---- */
 
-struct listing {
-	struct http_req *req;
-	struct user_page page;
-};
-
-static void list_found(const struct err *err, void *arg)
-{
-	struct listing *listing = arg;
-	const struct user_page *page = &listing->page;
-	char cursor[USER_CURSOR_MAX];
-	struct jw w;
-
-	if (err) {
-		http_reply_err(listing->req, err);
-		return;
-	}
-	jw_init(&w, LIST_MAX_BYTES);
-	jw_object(&w);
-	jw_key(&w, "users");
-	jw_array(&w);
-	for (size_t i = 0; i < page->n; i++)
-		user_write(&w, &page->users[i]);
-	jw_end(&w);
-	if (page->more)
-		user_cursor_format(cursor, page->users[page->n - 1].id);
-	jw_kstrz(&w, "next_cursor", page->more ? cursor : NULL);
-	jw_end(&w);
-	http_reply_jw(listing->req, 200, &w);
-}
-
-static bool list_check(struct app *app, struct http_req *req, struct user_page *page,
+static bool list_check(struct app *app, struct http_req *req, struct flight_key *key,
 		       struct err *err)
 {
 	struct caller caller = {0};
 	struct str cursor = http_query(req, "cursor");
-	int64_t limit = LIMIT_DEFAULT;
 
-	if (!caller_of(app, req, &caller, err) ||
-	    !auth_is_admin(app->auth, &caller, true, err) ||
-	    !http_query_int(req, "limit", 1, USER_PAGE_MAX, &limit, err) ||
-	    (cursor.at && !user_cursor_parse(cursor, &page->after, err)))
-		return false;
-	page->limit = (size_t)limit;
-	return true;
+	key->b = LIMIT_DEFAULT;
+	return caller_of(app, req, &caller, err) &&
+	       auth_is_admin(app->auth, &caller, true, err) &&
+	       http_query_int(req, "limit", 1, USER_PAGE_MAX, &key->b, err) &&
+	       (!cursor.at || user_cursor_parse(cursor, &key->a, err));
 }
 
 void handle_user_list(struct http_req *req, void *arg)
 {
 	struct app *app = arg;
-	struct listing *listing = http_alloc(req, sizeof(*listing));
+	struct flight_key key = {.read = user_read_page};
 	struct err err = {0};
 
-	listing->req = req;
-	if (!list_check(app, req, &listing->page, &err)) {
+	if (!list_check(app, req, &key, &err)) {
 		http_reply_err(req, &err);
 		return;
 	}
 	http_action(req, "listing users");
-	user_repo_list(app->db, &listing->page, list_found, listing);
+	flight_join(app->flights, key, reply_read, req);
 }
 
 /* ---- POST /api/users   check -> hash -> store -> reply ---- */

@@ -3,7 +3,8 @@
 
 #include <stdlib.h>
 
-#define COLUMNS "id, name, email, role, password_hash, created_at"
+#define PUBLIC  "id, name, email, role, created_at"
+#define COLUMNS PUBLIC ", password_hash"
 
 /* One call on its way: what the job works on, and whom to tell. */
 struct call {
@@ -38,15 +39,20 @@ static void start(struct db_pool *db, db_job job, void *subject, db_done done, v
 
 /* ---- reading ---- */
 
-static void read_user(const struct db_rows *rows, size_t row, struct user *user)
+static void read_public(const struct db_rows *rows, size_t row, struct user *user)
 {
 	user->id = db_int(rows, row, 0);
 	str_copy(user->name, sizeof(user->name), db_str(rows, row, 1));
 	str_copy(user->email, sizeof(user->email), db_str(rows, row, 2));
 	if (!user_role_parse(db_str(rows, row, 3), &user->role))
 		user->role = USER_CUSTOMER;
-	str_copy(user->hash, sizeof(user->hash), db_str(rows, row, 4));
-	user->created_ms = db_time(rows, row, 5);
+	user->created_ms = db_time(rows, row, 4);
+}
+
+static void read_user(const struct db_rows *rows, size_t row, struct user *user)
+{
+	read_public(rows, row, user);
+	str_copy(user->hash, sizeof(user->hash), db_str(rows, row, 5));
 }
 
 static bool not_found(struct err *err)
@@ -88,27 +94,6 @@ static bool find_by_email(struct db_conn *conn, void *arg, struct err *err)
 	       take_one(rows, user, err);
 }
 
-static bool find_page(struct db_conn *conn, void *arg, struct err *err)
-{
-	struct user_page *page = arg;
-	struct db_rows *rows;
-
-	/* One more than asked for tells whether there is a next page. */
-	if (!db_query(conn, &rows, err,
-		      "SELECT " COLUMNS " FROM users "
-		      "WHERE id > ? AND deleted_at IS NULL ORDER BY id LIMIT ?",
-		      DB_I(page->after), DB_I(page->limit + 1)))
-		return false;
-	page->n = db_rows_count(rows);
-	page->more = page->n > page->limit;
-	if (page->more)
-		page->n = page->limit;
-	for (size_t i = 0; i < page->n; i++)
-		read_user(rows, i, &page->users[i]);
-	db_rows_free(rows);
-	return true;
-}
-
 void user_repo_by_id(struct db_pool *db, struct user *user, db_done done, void *arg)
 {
 	start(db, find_by_id, user, done, arg);
@@ -119,9 +104,43 @@ void user_repo_by_email(struct db_pool *db, struct user *user, db_done done, voi
 	start(db, find_by_email, user, done, arg);
 }
 
-void user_repo_list(struct db_pool *db, struct user_page *page, db_done done, void *arg)
+bool user_repo_read(struct db_conn *conn, int64_t id, struct user *user, struct err *err)
 {
-	start(db, find_page, page, done, arg);
+	struct db_rows *rows;
+	bool found;
+
+	if (!db_query(conn, &rows, err,
+		      "SELECT " PUBLIC " FROM users WHERE id = ? AND deleted_at IS NULL",
+		      DB_I(id)))
+		return false;
+	found = db_rows_count(rows) == 1;
+	user->hash[0] = '\0';
+	if (found)
+		read_public(rows, 0, user);
+	db_rows_free(rows);
+	return found || not_found(err);
+}
+
+bool user_repo_read_page(struct db_conn *conn, int64_t after, size_t limit,
+			 struct user_page *page, struct err *err)
+{
+	/* One more than asked for tells whether there is a next page. */
+	if (!db_query(conn, &page->rows, err,
+		      "SELECT " PUBLIC " FROM users "
+		      "WHERE id > ? AND deleted_at IS NULL ORDER BY id LIMIT ?",
+		      DB_I(after), DB_I(limit + 1)))
+		return false;
+	page->n = db_rows_count(page->rows);
+	page->more = page->n > limit;
+	if (page->more)
+		page->n = limit;
+	return true;
+}
+
+void user_repo_row(const struct user_page *page, size_t row, struct user *user)
+{
+	user->hash[0] = '\0';
+	read_public(page->rows, row, user);
 }
 
 /* ---- writing ---- */

@@ -33,14 +33,20 @@ void user_repo_update(struct db_pool *db, struct user_change *change, db_done do
 /* Only users->id is read. */
 void user_repo_remove(struct db_pool *db, struct user *user, db_done done, void *arg);
 
+/* Reading on a worker, for flights (flight.h). The hash stays empty. */
+bool user_repo_read(struct db_conn *conn, int64_t id, struct user *user, struct err *err)
+	__attribute__((warn_unused_result));
+
 struct user_page {
-	int64_t after; /* the last id of the page before, or 0 */
-	size_t limit;  /* at most USER_PAGE_MAX */
-	struct user users[USER_PAGE_MAX];
+	struct db_rows *rows; /* the caller frees them */
 	size_t n;
-	bool more;
+	bool more; /* there are further ones */
 };
-void user_repo_list(struct db_pool *db, struct user_page *page, db_done done, void *arg);
+/* Those with ids above `after`, at most `limit`. */
+bool user_repo_read_page(struct db_conn *conn, int64_t after, size_t limit,
+			 struct user_page *page, struct err *err)
+	__attribute__((warn_unused_result));
+void user_repo_row(const struct user_page *page, size_t row, struct user *user);
 
 /* For the command: makes the user, or makes an existing one an admin with this
  * password. */
