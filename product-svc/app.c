@@ -44,6 +44,8 @@ bool app_start(void *arg, struct service *service, struct err *err)
 	if (!app->db)
 		return false;
 	service_check_db(service, app->db);
+	app->catalogue =
+		catalogue_new(app->loop, app->db, &app->cfg.catalogue, metrics);
 	app->janitor = janitor_new(app->loop, app->db, app->internal,
 				   auth_service_header(app->auth, "product-svc"),
 				   app->cfg.janitor_interval_ms, metrics);
@@ -74,10 +76,12 @@ void app_stop(void *arg)
 
 	janitor_stop(app->janitor);
 	confirm_stop(app->confirm);
+	catalogue_stop(app->catalogue);
 	http_client_free(app->internal);
 	db_pool_free(app->db);
 	confirm_free(app->confirm);
 	janitor_free(app->janitor);
+	catalogue_free(app->catalogue);
 	http_server_free(app->http);
 	auth_free(app->auth);
 }

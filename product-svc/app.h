@@ -3,6 +3,7 @@
 #define PRODUCT_SVC_APP_H
 
 #include "auth.h"
+#include "catalogue.h"
 #include "confirm.h"
 #include "http.h"
 #include "http_client.h"
@@ -23,6 +24,7 @@ struct app {
 	struct settings cfg;
 	struct loop *loop;
 	struct db_pool *db;
+	struct catalogue *catalogue;
 	struct http_client *internal; /* the gateway's internal listener */
 	struct auth *auth;
 	struct janitor *janitor;

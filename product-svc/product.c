@@ -209,8 +209,17 @@ bool product_key_ok(struct str key, struct err *err)
 
 /* ---- writing ---- */
 
-void product_write(struct jw *w, const struct product *product)
+size_t product_stock_text(char *dst, int64_t stock)
 {
+	return (size_t)snprintf(dst, PRODUCT_STOCK_TEXT, "%" PRId64 ",\"in_stock\":%s",
+				stock, stock > 0 ? "true" : "false");
+}
+
+void product_write_marked(struct jw *w, const struct product *product, size_t *begin,
+			  size_t *end)
+{
+	char stock[PRODUCT_STOCK_TEXT];
+
 	jw_object(w);
 	jw_kstr(w, "product_id", product->id);
 	jw_kstr(w, "name", product->name);
@@ -218,13 +227,22 @@ void product_write(struct jw *w, const struct product *product)
 	jw_kstr(w, "category", product->category);
 	jw_kmoney(w, "price", product->price);
 	jw_kstrz(w, "currency", PRODUCT_CURRENCY);
-	jw_kint(w, "stock", product->stock);
-	jw_kbool(w, "in_stock", product->stock > 0);
+	jw_key(w, "stock");
+	*begin = w->len;
+	jw_raw(w, (struct str){stock, product_stock_text(stock, product->stock)});
+	*end = w->len;
 	if (product->image_url.at)
 		jw_kstr(w, "image_url", product->image_url);
 	jw_ktime(w, "created_at", product->created_at, false);
 	jw_ktime(w, "updated_at", product->updated_at, false);
 	jw_end(w);
+}
+
+void product_write(struct jw *w, const struct product *product)
+{
+	size_t begin, end;
+
+	product_write_marked(w, product, &begin, &end);
 }
 
 /* ---- entity tags ---- */
@@ -262,6 +280,18 @@ bool product_etag_listed(struct str header, const char *etag, bool weak)
 			tag.len -= 2;
 		}
 		if (str_eqz(tag, etag))
+			return true;
+	}
+	return false;
+}
+
+bool product_wants_exact(struct str cache_control)
+{
+	while (cache_control.len) {
+		struct str directive = next_tag(&cache_control);
+
+		if (str_ieq(directive, STR("no-cache")) ||
+		    str_ieq(directive, STR("max-age=0")))
 			return true;
 	}
 	return false;

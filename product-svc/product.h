@@ -50,12 +50,22 @@ bool product_parse_delta(json_t *body, int64_t *delta, struct err *err)
 bool product_key_ok(struct str key, struct err *err) __attribute__((warn_unused_result));
 
 void product_write(struct jw *w, const struct product *product);
+/* The same; the part that product_stock_text() writes is at `begin` to `end`. */
+void product_write_marked(struct jw *w, const struct product *product, size_t *begin,
+			  size_t *end);
+/* The value of "stock" and what follows from it; dst holds PRODUCT_STOCK_TEXT bytes.
+ * Returns the length. */
+size_t product_stock_text(char *dst, int64_t stock);
+#define PRODUCT_STOCK_TEXT 48
 
 /* `"7"` with its quotes; dst holds PRODUCT_ETAG_MAX bytes. */
 void product_etag(char *dst, int64_t version);
 /* Is `etag` in an If-Match or If-None-Match header, or the header "*"? Weak
  * tags count only when `weak` (RFC 9110 section 8.8.3.2). */
 bool product_etag_listed(struct str header, const char *etag, bool weak);
+
+/* Does a request's Cache-Control refuse what is not fresh: no-cache, max-age=0? */
+bool product_wants_exact(struct str cache_control);
 
 /* LIKE pattern for "contains q", escaped with '!'; dst holds PRODUCT_PATTERN_MAX
  * bytes. An absent q gives "%". false: too long. */

@@ -7,6 +7,7 @@
 
 struct changing {
 	struct http_req *req; /* also owns this struct */
+	struct app *app;
 	struct product want;
 	char by[CALLER_NAME_MAX];
 	struct product_change change;
@@ -19,11 +20,12 @@ static void changing_done(void *arg)
 	product_rows_fini(&c->change.rows);
 }
 
-static struct changing *changing_new(struct http_req *req)
+static struct changing *changing_new(struct http_req *req, struct app *app)
 {
 	struct changing *c = http_alloc(req, sizeof(*c));
 
 	c->req = req;
+	c->app = app;
 	c->change.owner = c;
 	c->change.want = &c->want;
 	http_on_done(req, changing_done, c);
@@ -87,13 +89,21 @@ static void log_change(const struct changing *c, const char *what)
 		 LOG_SLICE("request_id", http_request_id(c->req)));
 }
 
-/* POST /api/products   check -> insert -> reply */
+/* Who is told of a change sees it from then on. */
+static void see(struct changing *c, loop_fn seen)
+{
+	http_action(c->req, "reading the catalogue again");
+	catalogue_wait(c->app->catalogue, seen, c);
+}
+
+/* POST /api/products   check -> insert -> see it in the copy -> reply */
 static void create_inserted(const struct err *err, void *arg);
+static void create_seen(void *arg);
 
 void create_product(struct http_req *req, void *arg)
 {
-	struct changing *c = changing_new(req);
 	struct app *app = arg;
+	struct changing *c = changing_new(req, app);
 	struct err err;
 	json_t *body;
 
@@ -113,24 +123,32 @@ static void create_inserted(const struct err *err, void *arg)
 {
 	struct product_change *change = arg;
 	struct changing *c = change->owner;
-	char location[PRODUCT_ID_MAX + 20];
 
 	if (refused(c, err))
 		return;
 	log_change(c, "product created");
+	see(c, create_seen);
+}
+
+static void create_seen(void *arg)
+{
+	struct changing *c = arg;
+	char location[PRODUCT_ID_MAX + 20];
+
 	snprintf(location, sizeof(location), "/api/products/" STR_FMT,
 		 STR_ARG(c->want.id));
 	http_set_header(c->req, "Location", location);
 	reply_product(c, 201);
 }
 
-/* PUT /api/products/:id   check -> replace -> reply */
+/* PUT /api/products/:id   check -> replace -> see it in the copy -> reply */
 static void replace_stored(const struct err *err, void *arg);
+static void replace_seen(void *arg);
 
 void replace_product(struct http_req *req, void *arg)
 {
-	struct changing *c = changing_new(req);
 	struct app *app = arg;
+	struct changing *c = changing_new(req, app);
 	struct err err;
 	struct str id;
 	json_t *body;
@@ -155,16 +173,22 @@ static void replace_stored(const struct err *err, void *arg)
 	if (refused(c, err))
 		return;
 	log_change(c, "product replaced");
-	reply_product(c, 200);
+	see(c, replace_seen);
 }
 
-/* DELETE /api/products/:id   check -> mark as deleted -> reply */
+static void replace_seen(void *arg)
+{
+	reply_product(arg, 200);
+}
+
+/* DELETE /api/products/:id   check -> mark as deleted -> see it in the copy -> reply */
 static void remove_stored(const struct err *err, void *arg);
+static void remove_seen(void *arg);
 
 void remove_product(struct http_req *req, void *arg)
 {
-	struct changing *c = changing_new(req);
 	struct app *app = arg;
+	struct changing *c = changing_new(req, app);
 	struct err err;
 
 	if (!caller_is_admin(app, req, c->by) || !product_id_of(req, &c->want.id))
@@ -185,5 +209,12 @@ static void remove_stored(const struct err *err, void *arg)
 	if (refused(c, err))
 		return;
 	log_change(c, "product deleted");
+	see(c, remove_seen);
+}
+
+static void remove_seen(void *arg)
+{
+	struct changing *c = arg;
+
 	http_reply_empty(c->req, 204);
 }

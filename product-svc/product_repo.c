@@ -3,10 +3,6 @@
 
 #include "money.h"
 
-#define COLUMNS                                                                          \
-	"id, name, description, category, image_url, price, stock, version, created_at," \
-	" updated_at"
-
 /* ---- rows ---- */
 
 struct product product_from_row(const struct db_rows *rows, size_t row)
@@ -35,7 +31,7 @@ static bool select_one(struct db_conn *conn, struct str id, struct db_rows **row
 		       struct err *err)
 {
 	return db_query(conn, rows, err,
-			"SELECT " COLUMNS " FROM products"
+			"SELECT " PRODUCT_COLUMNS " FROM products"
 			" WHERE id = ? AND deleted_at IS NULL",
 			DB_S(id));
 }
@@ -65,7 +61,7 @@ static bool query_page(struct db_conn *conn, struct product_list *list, struct e
 {
 	if (list->category.at)
 		return db_query(conn, &list->rows, err,
-				"SELECT " COLUMNS " FROM products"
+				"SELECT " PRODUCT_COLUMNS " FROM products"
 				" WHERE category = ? AND id > ? AND deleted_at IS NULL"
 				" AND (name LIKE ? ESCAPE '!'"
 				" OR description LIKE ? ESCAPE '!')"
@@ -74,7 +70,7 @@ static bool query_page(struct db_conn *conn, struct product_list *list, struct e
 				DB_Z(list->pattern), DB_Z(list->pattern),
 				DB_I(list->limit + 1));
 	return db_query(conn, &list->rows, err,
-			"SELECT " COLUMNS " FROM products"
+			"SELECT " PRODUCT_COLUMNS " FROM products"
 			" WHERE id > ? AND deleted_at IS NULL"
 			" AND (name LIKE ? ESCAPE '!' OR description LIKE ? ESCAPE '!')"
 			" ORDER BY id LIMIT ?",
@@ -113,11 +109,27 @@ static bool tx_ended(enum db_tx_end end, struct err *err)
 	return end != DB_TX_FAILED;
 }
 
-/* Re-reads the product inside the transaction, so the answer is what was stored. */
+/* Tells all instances. Last in its transaction: the row is locked until the commit,
+ * for every change of the catalogue; the product is locked before it, always. */
+static bool mark_changed(struct db_conn *conn, struct str id, struct err *err)
+{
+	return db_exec0(conn, err,
+			"UPDATE catalogue_version SET version = version + 1"
+			" WHERE id = 1") &&
+	       db_exec(conn, err,
+		       "UPDATE products SET changed ="
+		       " (SELECT version FROM catalogue_version WHERE id = 1)"
+		       " WHERE id = ?",
+		       DB_S(id));
+}
+
+/* Ends a change; re-reads the product inside the transaction, so the answer is what was
+ * stored. */
 static enum db_verdict answer_with(struct db_conn *conn, struct product_change *change,
 				   struct err *err)
 {
-	if (!select_one(conn, change->want->id, &change->rows, err))
+	if (!mark_changed(conn, change->want->id, err) ||
+	    !select_one(conn, change->want->id, &change->rows, err))
 		return DB_FAIL;
 	if (!db_rows_count(change->rows)) {
 		err_set(err, ERR_INTERNAL, "a product vanished inside its transaction");
@@ -248,7 +260,8 @@ static enum db_verdict remove_tx(struct db_conn *conn, void *arg, struct err *er
 	if (!db_exec(conn, err,
 		     "UPDATE products SET deleted_at = UTC_TIMESTAMP(3),"
 		     " version = version + 1, updated_at = UTC_TIMESTAMP(3) WHERE id = ?",
-		     DB_S(change->want->id)))
+		     DB_S(change->want->id)) ||
+	    !mark_changed(conn, change->want->id, err))
 		return DB_FAIL;
 	return DB_COMMIT;
 }

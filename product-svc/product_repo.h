@@ -12,6 +12,12 @@
 #include "product.h"
 #include "reservation.h"
 
+/* What product_from_row() reads, in its order. */
+#define PRODUCT_COLUMNS                                                                  \
+	"id, name, description, category, image_url, price, stock, version, created_at," \
+	" updated_at"
+#define PRODUCT_COLUMN_COUNT 10
+
 enum product_end {
 	PRODUCT_OK,
 	PRODUCT_MISSING,   /* no such product, or it was deleted */

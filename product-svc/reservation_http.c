@@ -120,6 +120,8 @@ static void reserve_done(const struct err *err, void *arg)
 	struct reserving *r = reserve->owner;
 	struct err why;
 
+	if (err || reserve->end == RESERVE_OK)
+		catalogue_stock_moved(r->app->catalogue);
 	if (!err && FAILPOINT("product_reserved")) {
 		err_set(&why, ERR_INTERNAL, "failpoint product_reserved");
 		err = &why;
@@ -164,6 +166,7 @@ static void release_done(const struct err *err, void *arg)
 	struct releasing *r = release->owner;
 	struct jw w;
 
+	catalogue_stock_moved(r->app->catalogue);
 	if (err) {
 		http_reply_err(r->req, err);
 		return;

@@ -12,6 +12,16 @@ const struct config_entry settings_config[] = {
 		"Kafka consumer group that shares the order events"),
 	CFG_INT(struct settings, janitor_interval_ms, "JANITOR_INTERVAL_MS", "2000", 50,
 		3600000, "ms between looks for reservations past their expiry"),
+	CFG_INT(struct settings, catalogue.poll_ms, "CATALOGUE_POLL_MS", "250", 10, 60000,
+		"ms between looks for what other instances changed in the catalogue; "
+		"shown within twice that"),
+	CFG_INT(struct settings, catalogue.stale_ms, "CATALOGUE_STALE_MS", "300000", 0,
+		86400000,
+		"ms for which the copy of the catalogue answers without the database"),
+	CFG_INT(struct settings, catalogue.max_kib, "CATALOGUE_MAX_KIB", "32768", 0,
+		1048576,
+		"KiB that the copy of the catalogue may take; a larger catalogue is read "
+		"from the database, with 0 any is"),
 	CFG_STR(struct settings, db.migrations_dir, "MIGRATIONS_DIR",
 		"product-svc/migrations", "folder with the numbered files of --migrate"),
 	CFG_END,

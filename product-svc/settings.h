@@ -3,6 +3,7 @@
 #define PRODUCT_SVC_SETTINGS_H
 
 #include "auth.h"
+#include "catalogue.h"
 #include "config.h"
 #include "db.h"
 #include "events.h"
@@ -10,6 +11,7 @@
 struct settings {
 	char *listen, *internal_url, *orders_topic, *group;
 	int64_t janitor_interval_ms;
+	struct catalogue_settings catalogue;
 	struct db_settings db;
 	struct auth_settings auth;
 	struct events_settings events;

@@ -5,6 +5,7 @@
 
 struct stocking {
 	struct http_req *req; /* also owns this struct */
+	struct app *app;
 	char by[CALLER_NAME_MAX];
 	struct stock_change change;
 };
@@ -28,6 +29,7 @@ void change_stock(struct http_req *req, void *arg)
 	struct err err;
 
 	s->req = req;
+	s->app = app;
 	s->change.owner = s;
 	if (!caller_is_admin(app, req, s->by) || !product_id_of(req, &s->change.id))
 		return;
@@ -83,6 +85,7 @@ static void stock_added(const struct err *err, void *arg)
 	struct stock_change *change = arg;
 	struct stocking *s = change->owner;
 
+	catalogue_stock_moved(s->app->catalogue);
 	if (err)
 		http_reply_err(s->req, err);
 	else if (change->end == PRODUCT_OK)
