@@ -58,7 +58,7 @@ C_SRC    := $(wildcard common/*.c $(PROGRAMS:%=%/*.c))
 C_ALL    := $(C_SRC) $(wildcard common/*.h $(PROGRAMS:%=%/*.h) tests/*/*.[ch])
 
 .DEFAULT_GOAL := help
-.PHONY: help build clean run stack-down unit units fuzz fuzzers test chaos stack-test bench \
+.PHONY: help build clean run stack-down unit units fuzz fuzzers test chaos mutants test-mysql stack-test bench \
         lint tidy cppcheck scripts format format-check docs docs-check
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -132,6 +132,10 @@ test: ## everything: sanitizers, unit, short fuzz, lint, integration, browser
 chaos: ## long outages of the broker and the like (minutes each)
 	@tools/install test
 	@tools/run-tests chaos
+
+mutants: ## break one guarantee after the other: does a test notice? (minutes)
+	@tools/install test
+	@tools/run-mutants
 
 T ?= tests/integration
 stack-test: build ## T=tests/integration/test_x.py on a stack that stays up (MODE=debug)

@@ -274,6 +274,8 @@ static enum verdict commit(struct engine *engine)
 {
 	enum verdict verdict;
 
+	if (FAILPOINT("processor_before_produce"))
+		return ABORT;
 	write_results(engine);
 	if (FAILPOINT("processor_produced") || engine->txn_broken)
 		return ABORT;

@@ -1,10 +1,13 @@
 """notify-svc: one mail for each event, retried, given up in the open."""
 
+import getpass
 import json
+import re
 import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import pymysql
 import pytest
 from shop_stack import Stack, until
 
@@ -56,6 +59,14 @@ def metric(shop, name, labels=""):
     return sum(shop.metric("notify-svc", name, labels, index) for index in (0, 1))
 
 
+def admin(shop, statement):
+    """As the administrator of the database, in notify-svc's schema."""
+    mysql = shop["mysql"]
+    schema = mysql["databases"]["notify-svc"]
+    with pymysql.connect(unix_socket=mysql["socket"], user=getpass.getuser(), database=schema) as db, db.cursor() as cursor:
+        cursor.execute(statement)
+
+
 def test_mails_of_an_order_and_its_cancellation(shop, customer):
     user, token, email = customer
     product = shop.new_product(price=12.5)
@@ -86,6 +97,30 @@ def test_an_event_that_comes_again_makes_no_second_mail(shop, customer):
     time.sleep(2)
     assert len({m["message_id"] for m in shop.mails(email)}) == len(shop.mails(email)) == 3
     assert state(shop, user) == ["sent"] * 3
+
+
+def test_two_instances_send_each_mail_once(shop):
+    users = [shop.new_user()[0] for _ in range(12)]
+    text = f"SELECT email FROM users WHERE id IN ({','.join(map(str, users))})"
+    emails = [row[0] for row in shop.sql("user-svc", text)]
+    send(shop, *[event(user, n) for n in range(1, 6) for user in users])
+    until(lambda: all(state(shop, user) == ["sent"] * 5 for user in users), 30, "60 mails")
+    mails = [mail for email in emails for mail in shop.mails(email)]
+    assert len(mails) == len({mail["message_id"] for mail in mails}) == 60
+
+
+def test_events_wait_for_the_database(shop, customer):
+    """Not stored is not read: an event comes again until there is a row for it."""
+    user, _, email = customer
+    not_stored = [len(re.findall("not stored", shop.log(f"notify-svc.{n}"))) for n in (1, 2)]
+    admin(shop, "RENAME TABLE notifications TO notifications_away")
+    try:
+        send(shop, event(user, 1), event(user, 2))
+        until(lambda: [len(re.findall("not stored", shop.log(f"notify-svc.{n}"))) for n in (1, 2)] != not_stored)
+    finally:
+        admin(shop, "RENAME TABLE notifications_away TO notifications")
+    until(lambda: state(shop, user) == ["sent", "sent"], 20, "the mails")
+    assert len(shop.mails(email)) == 2
 
 
 def test_poison_is_passed_over(shop, customer):
@@ -188,3 +223,49 @@ def test_killed_while_sending(shop):
         mails = [mail for found in pool.map(shop.mails, emails) for mail in found]
     assert len({mail["message_id"] for mail in mails}) == len(mails)
     assert len(mails) == shop.sql("notify-svc", count + "= 'sent'")[0][0]
+
+
+def test_many_events_at_once(shop, customer):
+    """More than a statement holds, some of them known already: each makes one row, whatever stands beside it."""
+    user = customer[0]
+    many = [event(user, 20_000 + n) for n in range(300)]
+    stored = metric(shop, "shop_notifications_stored_total")
+    repeated = metric(shop, "shop_notifications_repeated_total")
+    send(shop, *many[:50])
+    until(lambda: metric(shop, "shop_notifications_stored_total") == stored + 50)
+    send(shop, *many, *many[::7])
+    until(lambda: metric(shop, "shop_notifications_stored_total") == stored + 300)
+    until(lambda: metric(shop, "shop_notifications_repeated_total") >= repeated + 50 + len(many[::7]))
+    rows = shop.sql("notify-svc", "SELECT event_id, subject FROM notifications WHERE user_id = %s", user)
+    assert sorted(rows) == sorted((e["event_id"], f"Order {e['order_id']} is placed") for e in many)
+
+
+def test_old_notifications_are_deleted():
+    """Those that were sent or given up long ago; never one that is still to be sent."""
+    stack = Stack()
+    try:
+        shop = stack.up(env=("notify-svc:SWEEP_EVERY_MS=100", "notify-svc:KEEP_DAYS=30", "notify-svc:MAIL_MAX_PENDING=4"))
+        row = (
+            "INSERT INTO notifications (user_id, event_id, channel, type, subject, body, state, next_try_at, created_at)"
+            " VALUES (%s, %s, 'email', 'message', 's', 'b', %s, NOW(3) - INTERVAL %s DAY, NOW(3) - INTERVAL %s DAY)"
+        )
+        for state_name, days in [("sent", 31), ("failed", 31), ("sent", 29), ("failed", 29)]:
+            for _ in range(3):
+                shop.sql("notify-svc", row, 900, secrets.token_hex(16), state_name, days, days, write=True)
+        left = "SELECT state, COUNT(*) FROM notifications WHERE user_id = 900 GROUP BY state ORDER BY state"
+        until(lambda: sorted(shop.sql("notify-svc", left)) == [("failed", 3), ("sent", 3)], 10, "the sweep")
+        assert shop.metric("notify-svc", "shop_notifications_deleted_total") == 6
+        # Too many wait: events stay in Kafka until there is room, and then come.
+        for _ in range(4):
+            shop.sql("notify-svc", row.replace("NOW(3) - INTERVAL %s DAY, NOW", "NOW(3) + INTERVAL %s DAY, NOW"),
+                     901, secrets.token_hex(16), "pending", 1, 1, write=True)  # fmt: skip
+        until(lambda: shop.metric("notify-svc", "shop_notifications_pending") == 4, 15, "the count")
+        send(shop, event(902, 1))
+        until(lambda: shop.metric("notify-svc", "shop_notifications_full") == 1, 10, "the intake to pause")
+        time.sleep(1)
+        assert shop.sql("notify-svc", "SELECT COUNT(*) FROM notifications WHERE user_id = 902")[0][0] == 0
+        shop.sql("notify-svc", "DELETE FROM notifications WHERE user_id = 901", write=True)
+        until(lambda: shop.sql("notify-svc", "SELECT COUNT(*) FROM notifications WHERE user_id = 902")[0][0] == 1, 30)
+        until(lambda: shop.metric("notify-svc", "shop_notifications_full") == 0, 10)
+    finally:
+        stack.close()

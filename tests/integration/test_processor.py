@@ -6,6 +6,7 @@ import signal
 import time
 
 import pytest
+from confluent_kafka import Producer
 from processor_alone import Alone, Model, Process, rfc3339, versions_go_back
 from shop_stack import until
 
@@ -264,17 +265,12 @@ class Supervisor:
             if process.child.poll() is not None:
                 self.deaths += 1
                 self.running[slot] = self._start(slot)
-            elif self._stopped(process) and slot not in self.asleep:
+            elif stopped(process) and slot not in self.asleep:
                 self.stops += 1
                 self.asleep[slot] = time.monotonic() + random.choice([0.3, 1, 12])
             elif slot in self.asleep and time.monotonic() > self.asleep[slot]:
                 del self.asleep[slot]
                 process.child.send_signal(signal.SIGCONT)
-
-    @staticmethod
-    def _stopped(process):
-        with open(f"/proc/{process.child.pid}/stat", encoding="ascii") as stat:
-            return stat.read().rsplit(")", 1)[1].split()[0] == "T"
 
     def end(self):
         """Calm: no failpoints from here on."""
@@ -329,6 +325,28 @@ def test_exact_when_put_to_sleep(alone):
     assert supervisor.stops > 0
 
 
+def stopped(process):
+    with open(f"/proc/{process.child.pid}/stat", encoding="ascii") as stat:
+        return stat.read().rsplit(")", 1)[1].split()[0] == "T"
+
+
+def test_a_sleeper_commits_nothing(alone):
+    """What it had counted before others took its partitions over is stale when it wakes up."""
+    alone.start(0, failpoints="processor_before_produce:1:stop")
+    sleeper = alone.started[0]
+    alone.send(*[order(1, number, seq=number) for number in range(1, 6)])
+    until(lambda: stopped(sleeper))
+    alone.start(1)
+    until(lambda: (alone.user(1) or {}).get("orders") == 5, 30, "the other's taking over")
+    alone.send(*[order(1, number, seq=number) for number in range(6, 11)])
+    until(lambda: alone.user(1)["orders"] == 10)
+    sleeper.child.send_signal(signal.SIGCONT)
+    until(lambda: sleeper.metric("partitions") == 2, 30, "its coming back into the group")
+    alone.send(order(1, 11, seq=11))
+    until(lambda: alone.user(1)["orders"] == 11)
+    assert versions_go_back(alone.history()) == []
+
+
 def test_slots_share_the_partitions(alone):
     model = Model(5)
     first = alone.start(0)
@@ -369,6 +387,25 @@ def test_refuses_unequal_partition_counts(alone):
         assert "must be the same number" in process.text()
     finally:
         alone.kafka.delete_topics([alone.results + "-x"])
+
+
+def test_restore_reads_only_what_was_committed(alone):
+    processor = alone.start()
+    alone.send(order(7, 1, seq=1))
+    before = until(lambda: alone.user(7))
+    processor.stop()
+    crashed = Producer({"bootstrap.servers": alone.bootstrap, "transactional.id": alone.name})
+    crashed.init_transactions(20)
+    crashed.begin_transaction()
+    partition = next(p for p, k, _ in alone.history() if k == "u:7")
+    wrong = {**before, "v": before["v"] + 1, "orders": 99}
+    crashed.produce(alone.results, key="u:7", value=json.dumps(wrong), partition=partition)
+    crashed.flush(20)
+    crashed.abort_transaction(20)
+    alone.start()
+    alone.send(order(7, 2, seq=2))
+    until(lambda: alone.user(7)["orders"] != 1)
+    assert alone.user(7)["orders"] == 2
 
 
 def damage(alone, key, value):
