@@ -55,7 +55,8 @@ UNITS    := $(UNIT_SRC:%.c=$(B)/%)
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZERS  := $(FUZZ_SRC:%.c=$(B)/%)
 C_SRC    := $(wildcard common/*.c $(PROGRAMS:%=%/*.c))
-C_ALL    := $(C_SRC) $(wildcard common/*.h $(PROGRAMS:%=%/*.h) tests/*/*.[ch])
+BENCHERS := $(B)/bench/ordbench $(B)/bench/orderload $(B)/bench/slowsync.so
+C_ALL    := $(C_SRC) $(wildcard common/*.h $(PROGRAMS:%=%/*.h) tests/*/*.[ch] tests/bench/*/*.[ch])
 
 .DEFAULT_GOAL := help
 .PHONY: help build clean run stack-down unit units fuzz fuzzers test chaos mutants test-mysql stack-test bench \
@@ -142,9 +143,21 @@ stack-test: build ## T=tests/integration/test_x.py on a stack that stays up (MOD
 	@SHOP_STACK_DIR=build/stack-test SHOP_MODE=$(MODE) BUILD=$(BUILD) \
 	  /usr/bin/python3 -m pytest -q -p no:cacheprovider $(T)
 
-bench: ## figures of the whole shop on this machine
-	@tools/install run test
-	@$(MAKE) --no-print-directory -j$(shell nproc) MODE=release build
+$(B)/bench/ordbench: $(call objs,tests/bench/ordbench)
+$(B)/bench/orderload: $(call objs,tests/bench/load)
+$(B)/bench/ordbench $(B)/bench/orderload:
+	@mkdir -p $(@D)
+	$(call Q,LD)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(B)/bench/slowsync.so: tests/bench/slowsync.c
+	@mkdir -p $(@D)
+	$(call Q,LD)$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -shared -o $@ $<
+
+benchers: $(BENCHERS)
+
+bench: ## figures of the whole shop beside its peers on this machine (BENCH_SECONDS=3: a quick look)
+	@tools/install bench
+	@$(MAKE) --no-print-directory -j$(shell nproc) MODE=release build benchers
 	@tools/run-bench
 
 lint: format-check tidy cppcheck scripts ## style, static analysis, the fences of docs/STYLE.md

@@ -215,7 +215,9 @@ def user_totals(db):
 
 # ---- Kafka ----
 
-EVENT = re.compile(rb'^\{"order_id":(\d+),"user_id":(\d+),"price":([\d.]+),.*?"type":"order\.(created|cancelled)".*?"seq":(\d+)')
+EVENT = re.compile(
+    rb'^\{"order_id":(\d+),"user_id":(\d+),"price":([\d.]+),.*?"type":"order\.(created|cancelled)".*?"seq":(\d+)'
+)
 
 
 class Events:
@@ -352,8 +354,8 @@ def check_analytics(stack, totals):
             window["orders"] - window["cancelled"],
             cents(window["revenue"]) - cents(window["refunded"]),
         )
-        good = answer == whole == by_window
-        yield Finding(f"{one['name']}: totals", good, f"{answer}, by window {by_window} (late {late['orders']}), orders {whole}")
+        said = f"{answer}, by window {by_window} (late {late['orders']}), orders {whole}"
+        yield Finding(f"{one['name']}: totals", answer == whole == by_window, said)
         bad = []
         for user in asked:
             said = get_json(f"{base}/users/{user}", token)

@@ -18,6 +18,7 @@ EPILOG = """examples:
   tools/stack up --build /tmp/b --mode debug   binaries from /tmp/b/debug/bin
   tools/stack up --instances order-svc=2       instances are then order-svc.1 and order-svc.2
   tools/stack up --env order-svc:LOG_LEVEL=debug
+  tools/stack up --mysql log-bin=bin sync-binlog=1   with a binlog
   tools/stack kill kafka; tools/stack start kafka
 """
 
@@ -59,7 +60,11 @@ def _up_arguments(parser):
     parser.add_argument("--no-seed", action="store_true", help="no demo data")
     parser.add_argument(
         "--env", nargs="+", action="extend", type=_setting, default=[], metavar="[PROGRAM:]NAME=V",
-        help="settings for all programs or for one",
+        help="settings for all programs or for one; mysql:NAME=V for MariaDB's environment",
+    )  # fmt: skip
+    parser.add_argument(
+        "--mysql", nargs="+", action="extend", default=[], metavar="OPTION",
+        help="more options of mariadbd, without dashes: sync-binlog=1",
     )  # fmt: skip
     parser.add_argument("--kafka-tls", action="store_true", help="a TLS listener, used by all")
     parser.add_argument("--nice-ports", action="store_true", help="8080 and 8000 when free")
@@ -113,6 +118,7 @@ def _options(args):
         "instances": args.instances,
         "seed": not args.no_seed,
         "env": args.env,
+        "mysql": args.mysql,
         "kafka_tls": args.kafka_tls,
         "nice_ports": args.nice_ports,
         "json": str(args.json.resolve()) if args.json else None,

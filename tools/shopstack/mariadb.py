@@ -55,7 +55,8 @@ def _init(layout):
     (layout.mysql / "complete").touch()
 
 
-def argv(layout, port):
+def argv(layout, port, more=()):
+    """`more`: options without their dashes; the later one wins."""
     return [
         _tool("mariadbd"),
         "--no-defaults",
@@ -76,17 +77,21 @@ def argv(layout, port):
         "--max-connections=300",
         "--character-set-server=utf8mb4",
         "--default-time-zone=+00:00",
+        *(f"--{option}" for option in more),
     ]
 
 
 def start(store, port):
     """Starts the server (and makes its data folder first)."""
-    layout = store.layout
+    layout, options = store.layout, store.options
     _init(layout)
     env = {"PATH": os.environ.get("PATH", ""), "TZ": "UTC"}
-    return store.start(
-        NAME, argv=argv(layout, port), env=env, cwd=str(layout.mysql), kind=NAME, port=port
-    )
+    for setting in options["env"]:
+        if setting.startswith(f"{NAME}:"):
+            variable, _, value = setting.removeprefix(f"{NAME}:").partition("=")
+            env[variable] = value
+    command = argv(layout, port, options.get("mysql", ()))
+    return store.start(NAME, argv=command, env=env, cwd=str(layout.mysql), kind=NAME, port=port)
 
 
 def connect(layout, **more):

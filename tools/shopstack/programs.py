@@ -151,6 +151,8 @@ def environment(plan, program, name, index):
     env.update(_own_env(plan, program, name, index))
     for setting in options["env"]:
         who, colon, rest = setting.partition(":")
+        if who == mariadb.NAME:
+            continue
         if colon and (who in NAMES or who == name):
             if who not in (program, name):
                 continue
