@@ -88,7 +88,8 @@ class Products:
         return answer
 
     def stock_of(self, product_id):
-        return self.get(f"/api/products/{product_id}").json()["stock"]
+        """Exact: not what was true a moment ago."""
+        return self.get(f"/api/products/{product_id}", {"Cache-Control": "no-cache"}).json()["stock"]
 
     def add(self, product_id, delta, key=None):
         headers = {"Idempotency-Key": key} if key else {}
