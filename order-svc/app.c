@@ -36,7 +36,9 @@ bool app_start(void *arg, struct service *service, struct err *err)
 	if (!app->db || !start_calls(app, metrics, err))
 		return false;
 	service_check_db(service, app->db);
-	app->repo = order_repo_new(app->db);
+	app->repo = order_repo_new(app->loop, app->db, &app->cfg.repo, metrics, err);
+	if (!app->repo)
+		return false;
 	app->twins = twins_new(app->loop);
 	app->housekeeping =
 		housekeeping_new(app->loop, app->repo, app->cfg.reservation_ttl_s,
@@ -63,7 +65,9 @@ void app_stop(void *arg)
 	struct app *app = arg;
 
 	app->stopping = true;
-	place_stop(app);
+	undo_stop(app);
+	order_repo_free(app->repo);
+	app->repo = NULL;
 	db_pool_free(app->db);
 	http_client_free(app->internal);
 	twins_free(app->twins);
@@ -72,5 +76,4 @@ void app_stop(void *arg)
 	housekeeping_free(app->housekeeping);
 	users_free(app->users);
 	auth_free(app->auth);
-	order_repo_free(app->repo);
 }

@@ -35,7 +35,8 @@ struct app {
 	struct housekeeping *housekeeping;
 	struct http_server *http;
 	struct order_counters counters;
-	struct placement_list pausing; /* of place.c */
+	int64_t placing;               /* of place.c: orders under way */
+	struct placement_list pausing; /* of undo.c */
 	bool stopping;                 /* flows must not start anything any more */
 };
 
@@ -52,8 +53,8 @@ void place_order(struct http_req *req, void *arg);
 void cancel_order(struct http_req *req, void *arg);
 void settle_outcome(struct http_req *req, void *arg);
 
-/* Answers those that pause before they try something again. */
-void place_stop(struct app *app);
+/* Answers those that pause before they try something again (undo.c). */
+void undo_stop(struct app *app);
 
 void counters_init(struct order_counters *counters, struct metrics *metrics);
 

@@ -105,8 +105,10 @@ static bool mark_cancelled(struct db_conn *conn, struct order_cancel *cancel,
 			   struct err *err)
 {
 	struct order *order = &cancel->order;
+	struct order_event_row event;
 	char at[ORDER_DB_TIME_MAX];
 	struct order_turn turn;
+	bool ok;
 
 	if (!order_next_turn(conn, order->user_id, &turn, err) ||
 	    !db_exec(conn, err,
@@ -119,8 +121,11 @@ static bool mark_cancelled(struct db_conn *conn, struct order_cancel *cancel,
 			       "order %" PRId64 " changed under its lock", order->id);
 	order->status = ORDER_CANCELLED;
 	order->cancelled_at = turn.now;
-	return order_insert_event(conn, order, "order.cancelled", &turn, cancel->trace,
-				  err);
+	ok = order_event_row_init(&event, order, "order.cancelled", &turn, cancel->trace,
+				  err) &&
+	     order_insert_events(conn, &event, 1, err);
+	order_event_row_fini(&event);
+	return ok;
 }
 
 static enum db_verdict cancel_tx(struct db_conn *conn, void *arg, struct err *err)

@@ -1,33 +1,65 @@
 /*
- * order_repo.c - placing an order: look up the key, record, refuse, settle.
+ * order_repo.c - the repository itself, what its transactions share, and settling.
  *
- * Every transaction here takes its locks in the same order: the reservation's
- * outcome, the user's row of user_seq, then rows that nobody else can see yet.
+ * Every transaction takes its locks in the same order: outcomes of reservations,
+ * rows of user_seq by user, keys by user and key, then rows that nobody else can
+ * see yet.
  */
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-#include "failpoint.h"
-#include "log.h"
-#include "money.h"
 #include "order_repo_internal.h"
 #include "timeutil.h"
 
-struct order_repo *order_repo_new(struct db_pool *pool)
+/* ---- the stages ---- */
+
+static struct batch_stage *stage_new(struct order_repo *repo, const char *name,
+				     batch_fn run, int64_t lanes,
+				     const struct order_repo_config *cfg,
+				     struct metrics *metrics, struct err *err)
+{
+	struct batch_config stage = {.name = name,
+				     .run = run,
+				     .lanes = (unsigned)lanes,
+				     .max_batch = (unsigned)cfg->max_batch,
+				     .max_queue = (unsigned)cfg->max_queue};
+
+	return batch_new(repo->loop, repo->pool, &stage, metrics, err);
+}
+
+struct order_repo *order_repo_new(struct loop *loop, struct db_pool *pool,
+				  const struct order_repo_config *cfg,
+				  struct metrics *metrics, struct err *err)
 {
 	struct order_repo *repo = xcalloc(1, sizeof(*repo));
 
+	repo->loop = loop;
 	repo->pool = pool;
-	return repo;
+	repo->records = stage_new(repo, "record", order_record_many, cfg->record_lanes,
+				  cfg, metrics, err);
+	if (repo->records)
+		repo->lookups = stage_new(repo, "lookup", order_lookup_many,
+					  cfg->key_lanes, cfg, metrics, err);
+	/* Apart from the lookups, which must not wait for the commit of a refusal. */
+	if (repo->lookups)
+		repo->refusals = stage_new(repo, "refuse", order_refuse_many,
+					   cfg->key_lanes, cfg, metrics, err);
+	if (repo->refusals)
+		return repo;
+	order_repo_free(repo);
+	return NULL;
 }
 
 void order_repo_free(struct order_repo *repo)
 {
+	if (!repo)
+		return;
+	batch_free(repo->lookups);
+	batch_free(repo->refusals);
+	batch_free(repo->records);
 	free(repo);
 }
 
-static void on_job_done(const struct err *err, void *arg)
+static void on_done(const struct err *err, void *arg)
 {
 	struct order_op *op = arg;
 
@@ -37,10 +69,50 @@ static void on_job_done(const struct err *err, void *arg)
 void order_repo_run(struct order_repo *repo, db_job job, struct order_op *op,
 		    db_done done, void *arg)
 {
-	op->done = done;
-	op->arg = arg;
-	db_run(repo->pool, job, on_job_done, op);
+	*op = (struct order_op){repo, done, arg};
+	db_run(repo->pool, job, on_done, op);
 }
+
+void order_repo_add(struct order_repo *repo, struct batch_stage *stage, int64_t user_id,
+		    struct order_op *op, db_done done, void *arg)
+{
+	*op = (struct order_op){repo, done, arg};
+	batch_add(stage, (uint64_t)user_id, op, on_done, op);
+}
+
+void order_repo_record(struct order_repo *repo, struct order_record *record, db_done done,
+		       void *arg)
+{
+	order_repo_add(repo, repo->records, record->wish->order.user_id, &record->op,
+		       done, arg);
+}
+
+void order_repo_refuse(struct order_repo *repo, struct order_refusal *refusal,
+		       db_done done, void *arg)
+{
+	order_repo_add(repo, repo->refusals, refusal->wish->order.user_id, &refusal->op,
+		       done, arg);
+}
+
+static void on_clock_known(void *arg)
+{
+	on_done(NULL, arg);
+}
+
+void order_repo_lookup(struct order_repo *repo, struct order_lookup *lookup, db_done done,
+		       void *arg)
+{
+	if (*lookup->wish->key || !order_clock_now(&repo->clock, &lookup->t0)) {
+		order_repo_add(repo, repo->lookups, lookup->wish->order.user_id,
+			       &lookup->op, done, arg);
+		return;
+	}
+	lookup->op = (struct order_op){repo, done, arg};
+	lookup->found = false;
+	loop_defer(repo->loop, on_clock_known, &lookup->op);
+}
+
+/* ---- parts of transactions ---- */
 
 struct str order_db_time(char *dst, int64_t wall_ms)
 {
@@ -51,52 +123,6 @@ struct str order_db_time(char *dst, int64_t wall_ms)
 	dst[len - 1] = '\0';
 	return (struct str){dst, (size_t)len - 1};
 }
-
-/* ---- look up the key ---- */
-
-void order_lookup_fini(struct order_lookup *lookup)
-{
-	free(lookup->reply);
-	lookup->reply = NULL;
-}
-
-static bool lookup_job(struct db_conn *conn, void *arg, struct err *err)
-{
-	struct order_lookup *lookup = arg;
-	const struct order_wish *wish = lookup->wish;
-	struct str reply;
-	struct db_rows *rows;
-
-	order_lookup_fini(lookup);
-	lookup->found = false;
-	if (!db_query(
-		    conn, &rows, err,
-		    "SELECT UTC_TIMESTAMP(3), k.status, k.body_hash, k.order_id, k.reply"
-		    " FROM (SELECT 1 AS one) AS clock LEFT JOIN order_keys k"
-		    " ON k.user_id = ? AND k.idempotency_key = ?",
-		    DB_I(wish->order.user_id), DB_Z(wish->key)))
-		return false;
-	lookup->t0 = db_time(rows, 0, 0);
-	if (!db_is_null(rows, 0, 1)) {
-		reply = db_str(rows, 0, 4);
-		lookup->found = true;
-		lookup->status = (int)db_int(rows, 0, 1);
-		str_copy(lookup->body_hash, sizeof(lookup->body_hash),
-			 db_str(rows, 0, 2));
-		lookup->order_id = db_int(rows, 0, 3);
-		lookup->reply = xstrndup(reply.at, reply.len);
-	}
-	db_rows_free(rows);
-	return true;
-}
-
-void order_repo_lookup(struct order_repo *repo, struct order_lookup *lookup, db_done done,
-		       void *arg)
-{
-	order_repo_run(repo, lookup_job, &lookup->op, done, arg);
-}
-
-/* ---- parts of a transaction ---- */
 
 bool order_next_turn(struct db_conn *conn, int64_t user_id, struct order_turn *turn,
 		     struct err *err)
@@ -120,196 +146,48 @@ bool order_next_turn(struct db_conn *conn, int64_t user_id, struct order_turn *t
 	return true;
 }
 
-bool order_insert_event(struct db_conn *conn, const struct order *order, const char *type,
-			const struct order_turn *turn, const struct trace *trace,
-			struct err *err)
+bool order_event_row_init(struct order_event_row *row, const struct order *order,
+			  const char *type, const struct order_turn *turn,
+			  const struct trace *trace, struct err *err)
 {
-	char event_id[ID_HEX_LEN + 1], at[ORDER_DB_TIME_MAX];
-	struct order_event event = {type, event_id, turn->seq, turn->now};
-	struct jw w;
-	bool ok;
+	struct order_event event = {type, row->event_id, turn->seq, turn->now};
 
-	id_new(event_id);
-	jw_init(&w, ORDER_JSON_MAX);
-	order_event_write(&w, order, &event);
-	if (jw_ok(&w))
-		ok = db_exec(
-			conn, err,
-			"INSERT INTO outbox (user_id, event_id, payload, traceparent,"
-			" request_id, created_at) VALUES (?, ?, ?, ?, ?, ?)",
-			DB_I(order->user_id), DB_Z(event_id), DB_S(jw_text(&w)),
-			*trace->traceparent ? DB_Z(trace->traceparent) : DB_NULL,
-			*trace->request_id ? DB_Z(trace->request_id) : DB_NULL,
-			DB_S(order_db_time(at, turn->now)));
-	else
-		ok = err_set(err, ERR_INTERNAL, "the event of an order is too long");
-	jw_fini(&w);
-	return ok;
+	row->user_id = order->user_id;
+	row->trace = trace;
+	id_new(row->event_id);
+	order_db_time(row->at, turn->now);
+	jw_init(&row->payload, ORDER_JSON_MAX);
+	order_event_write(&row->payload, order, &event);
+	return jw_ok(&row->payload) ||
+	       err_set(err, ERR_INTERNAL, "the event of an order is too long");
 }
 
-/* ---- record ---- */
-
-void order_record_fini(struct order_record *record)
+void order_event_row_fini(struct order_event_row *row)
 {
-	free(record->reply);
-	record->reply = NULL;
+	jw_fini(&row->payload);
 }
 
-static bool insert_order(struct db_conn *conn, struct order *order, struct err *err)
+bool order_insert_events(struct db_conn *conn, const struct order_event_row *rows,
+			 size_t n, struct err *err)
 {
-	char total[MONEY_TEXT_MAX], at[ORDER_DB_TIME_MAX];
+	static const struct db_many insert = {
+		.head = "INSERT INTO outbox (user_id, event_id, payload, traceparent,"
+			" request_id, created_at) VALUES ",
+		.row = "(?, ?, ?, ?, ?, ?)",
+	};
+	struct db_arg args[BATCH_MAX * 6], *arg = args;
 
-	money_format(total, order->total);
-	if (!db_exec(conn, err,
-		     "INSERT INTO orders (user_id, total_price, currency, status,"
-		     " reservation_id, seq, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-		     DB_I(order->user_id), DB_Z(total), DB_Z(ORDER_CURRENCY),
-		     DB_Z(order_status_name(order->status)), DB_Z(order->reservation_id),
-		     DB_I(order->seq), DB_S(order_db_time(at, order->created_at))))
-		return false;
-	order->id = (int64_t)db_insert_id(conn);
-	if (order->id < 1 || order->id > ORDER_MAX_ID)
-		return err_set(err, ERR_INTERNAL, "order id %" PRId64 " is out of range",
-			       order->id);
-	return true;
-}
+	for (size_t i = 0; i < n; i++) {
+		const struct trace *trace = rows[i].trace;
 
-static bool insert_line(struct db_conn *conn, const struct order *order, unsigned i,
-			struct err *err)
-{
-	const struct order_line *line = &order->lines[i];
-	char price[MONEY_TEXT_MAX];
-
-	money_format(price, line->unit_price);
-	return db_exec(
-		conn, err,
-		"INSERT INTO order_items (order_id, line, product_id, name, quantity,"
-		" unit_price) VALUES (?, ?, ?, ?, ?, ?)",
-		DB_I(order->id), DB_I(i + 1), DB_Z(line->product_id), DB_Z(line->name),
-		DB_I(line->quantity), DB_Z(price));
-}
-
-static bool insert_lines(struct db_conn *conn, const struct order *order, struct err *err)
-{
-	for (unsigned i = 0; i < order->n_lines; i++) {
-		if (!insert_line(conn, order, i, err))
-			return false;
+		*arg++ = DB_I(rows[i].user_id);
+		*arg++ = DB_Z(rows[i].event_id);
+		*arg++ = DB_S(((struct str){rows[i].payload.buf, rows[i].payload.len}));
+		*arg++ = *trace->traceparent ? DB_Z(trace->traceparent) : DB_NULL;
+		*arg++ = *trace->request_id ? DB_Z(trace->request_id) : DB_NULL;
+		*arg++ = DB_Z(rows[i].at);
 	}
-	return true;
-}
-
-/* true with *taken: somebody else's answer is there. */
-static bool insert_key(struct db_conn *conn, const struct order_wish *wish, int status,
-		       struct str reply, int64_t order_id, bool *taken, struct err *err)
-{
-	*taken = false;
-	if (!*wish->key)
-		return true;
-	if (db_exec(conn, err,
-		    "INSERT INTO order_keys (user_id, idempotency_key, body_hash, status,"
-		    " reply, order_id, created_at) VALUES (?, ?, ?, ?, ?, ?, "
-		    "UTC_TIMESTAMP(3))",
-		    DB_I(wish->order.user_id), DB_Z(wish->key), DB_Z(wish->hash),
-		    DB_I(status), DB_S(reply), order_id ? DB_I(order_id) : DB_NULL))
-		return true;
-	*taken = db_is_duplicate(conn, NULL);
-	return *taken;
-}
-
-static bool fill_reply(struct order_record *record, struct err *err)
-{
-	struct jw w;
-
-	order_record_fini(record);
-	jw_init(&w, ORDER_JSON_MAX);
-	order_write(&w, &record->wish->order);
-	if (jw_ok(&w))
-		record->reply = xstrdup(jw_text(&w).at);
-	jw_fini(&w);
-	return record->reply ||
-	       err_set(err, ERR_INTERNAL, "the answer of an order is too long");
-}
-
-static enum db_verdict ended(struct order_record *record, enum order_record_end end)
-{
-	record->end = end;
-	return DB_ROLLBACK;
-}
-
-/* May run again after a deadlock: everything it fills is filled anew. */
-static enum db_verdict record_tx(struct db_conn *conn, void *arg, struct err *err)
-{
-	struct order_record *record = arg;
-	struct order *order = &record->wish->order;
-	struct order_turn turn;
-	bool taken;
-
-	if (!db_exec(conn, err,
-		     "INSERT INTO outcomes (reservation_id, outcome, created_at)"
-		     " VALUES (?, 'committed', UTC_TIMESTAMP(3))",
-		     DB_Z(order->reservation_id)))
-		return db_is_duplicate(conn, NULL) ? ended(record, ORDER_FENCED)
-						   : DB_FAIL;
-	if (!order_next_turn(conn, order->user_id, &turn, err))
-		return DB_FAIL;
-	if (turn.now > record->deadline)
-		return ended(record, ORDER_TOO_LATE);
-	order->status = ORDER_PLACED;
-	order->seq = turn.seq;
-	order->created_at = turn.now;
-	if (!insert_order(conn, order, err) || !fill_reply(record, err) ||
-	    !insert_key(conn, record->wish, 201, str_from(record->reply), order->id,
-			&taken, err))
-		return DB_FAIL;
-	if (taken)
-		return ended(record, ORDER_KEY_TAKEN);
-	if (!insert_lines(conn, order, err) ||
-	    !order_insert_event(conn, order, "order.created", &turn, record->trace, err))
-		return DB_FAIL;
-	if (FAILPOINT("order_before_commit")) {
-		err_set(err, ERR_INTERNAL, "failpoint order_before_commit");
-		return DB_FAIL;
-	}
-	record->end = ORDER_RECORDED;
-	return DB_COMMIT;
-}
-
-static bool record_job(struct db_conn *conn, void *arg, struct err *err)
-{
-	struct order_record *record = arg;
-
-	switch (db_tx(conn, record_tx, record, err)) {
-	case DB_TX_COMMITTED:
-		if (FAILPOINT("order_committed"))
-			record->end = ORDER_UNKNOWN;
-		return true;
-	case DB_TX_ROLLED_BACK: return true;
-	case DB_TX_FAILED: return false;
-	case DB_TX_UNKNOWN: record->end = ORDER_UNKNOWN; return true;
-	}
-	return err_set(err, ERR_INTERNAL, "impossible end of a transaction");
-}
-
-void order_repo_record(struct order_repo *repo, struct order_record *record, db_done done,
-		       void *arg)
-{
-	order_repo_run(repo, record_job, &record->op, done, arg);
-}
-
-/* ---- refuse ---- */
-
-static bool refuse_job(struct db_conn *conn, void *arg, struct err *err)
-{
-	struct order_refusal *refusal = arg;
-
-	return insert_key(conn, refusal->wish, refusal->status, refusal->reply, 0,
-			  &refusal->taken, err);
-}
-
-void order_repo_refuse(struct order_repo *repo, struct order_refusal *refusal,
-		       db_done done, void *arg)
-{
-	order_repo_run(repo, refuse_job, &refusal->op, done, arg);
+	return db_exec_many(conn, &insert, args, 6, n, NULL, err);
 }
 
 /* ---- settle: commit or fence ---- */
@@ -369,6 +247,8 @@ static bool settle_job(struct db_conn *conn, void *arg, struct err *err)
 	       load_by_reservation(conn, settle, err);
 }
 
+/* On the pool, one at a time: it follows a failure or comes from the janitor, and
+ * must not wait behind the orders whose trouble it ends. */
 void order_repo_settle(struct order_repo *repo, struct order_settle *settle, db_done done,
 		       void *arg)
 {

@@ -1,11 +1,11 @@
 /*
  * order_repo.h - SQL <-> order.
  *
- * One order per call, each with its own outcome: how many of them share a
- * transaction is this module's business.  Every call takes a struct that the
- * caller owns and keeps until `done` has run (on the loop, exactly once); the
- * answer is in it.  `err` of `done` is for failures only: "fenced" or "the key
- * is taken" are answers.
+ * One order per call, each with its own outcome; those that wait while a
+ * transaction commits share the next one (common/batch.h), and nobody sees it.
+ * Every call takes a struct that the caller owns and keeps until `done` has run
+ * (on the loop, exactly once); the answer is in it.  `err` of `done` is for
+ * failures only: "fenced" or "the key is taken" are answers.
  */
 #ifndef ORDER_SVC_ORDER_REPO_H
 #define ORDER_SVC_ORDER_REPO_H
@@ -16,22 +16,36 @@
 
 struct order_repo;
 
-struct order_repo *order_repo_new(struct db_pool *pool);
+struct order_repo_config {
+	/* Connections: that record orders (a user's orders all on one of them), that
+	 * look up keys, and as many that store refusals. */
+	int64_t record_lanes, key_lanes;
+	int64_t max_batch; /* orders of one transaction */
+	int64_t max_queue; /* orders that may wait for one connection */
+};
+
+/* `pool` must outlive it. */
+struct order_repo *order_repo_new(struct loop *loop, struct db_pool *pool,
+				  const struct order_repo_config *cfg,
+				  struct metrics *metrics, struct err *err);
+/* What waits ends with ERR_BUSY before this returns. Accepts NULL. */
 void order_repo_free(struct order_repo *repo);
 
 /* First member of every call: where its answer goes. Filled by the call. */
 struct order_op {
+	struct order_repo *repo;
 	db_done done;
 	void *arg;
 };
 
 /* ---- placing ---- */
 
-/* The stored answer under a key, and the database's clock. */
+/* The stored answer under a key, and the database's clock. Without a key the
+ * database is not asked, as long as its clock is known from others' calls. */
 struct order_lookup {
 	struct order_op op;
-	const struct order_wish *wish; /* key "": only the clock is read */
-	int64_t t0;                    /* wall ms of the database */
+	const struct order_wish *wish;
+	int64_t t0; /* wall ms of the database, or a little earlier */
 	bool found;
 	char body_hash[ORDER_HASH_LEN + 1];
 	int status;

@@ -8,6 +8,18 @@ const struct config_entry settings_config[] = {
 		"base URL of the gateway's internal listener"),
 	CFG_INT(struct settings, reservation_ttl_s, "RESERVATION_TTL_S", "120", 1, 3600,
 		"seconds for which stock is held while an order is recorded"),
+	CFG_INT(struct settings, max_placing, "MAX_PLACING", "1000", 1, 100000,
+		"orders that may be under way; more get 503 at once"),
+	CFG_INT(struct settings, repo.record_lanes, "RECORD_LANES", "2", 1, 16,
+		"connections that record orders; a user's all go over one of them"),
+	CFG_INT(struct settings, repo.key_lanes, "KEY_LANES", "1", 1, 16,
+		"connections that look up idempotency keys, and as many that store "
+		"refusals under them"),
+	CFG_INT(struct settings, repo.max_batch, "RECORD_BATCH", "64", 1, 64,
+		"orders, look-ups or refusals that share a transaction"),
+	CFG_INT(struct settings, repo.max_queue, "RECORD_QUEUE", "1000", 1, 100000,
+		"of them may wait for one connection; more get 503. Below MAX_PLACING, "
+		"orders are given up that already hold stock"),
 	CFG_STR(struct settings, orders_topic, "ORDERS_TOPIC", "orders-events",
 		"Kafka topic of the order events"),
 	CFG_INT(struct settings, relay_batch, "RELAY_BATCH", "500", 1, 1000,

@@ -6,10 +6,12 @@
 #include "config.h"
 #include "db.h"
 #include "events.h"
+#include "order_repo.h"
 
 struct settings {
 	char *listen, *internal_url;
-	int64_t reservation_ttl_s;
+	int64_t reservation_ttl_s, max_placing;
+	struct order_repo_config repo;
 	char *orders_topic;
 	int64_t relay_batch, relay_poll_ms, sweep_every_ms;
 	struct db_settings db;

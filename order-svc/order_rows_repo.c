@@ -1,0 +1,278 @@
+/*
+ * order_rows_repo.c - the rows of orders that are recorded together: numbers,
+ * orders, answers, lines, events.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "order_record_internal.h"
+
+#define EPOCH_SHIFT 48 /* of seq; 2^48 in order_next_turn() */
+
+/* ---- numbers ---- */
+
+/* How many orders of the same user begin at `i`? */
+static size_t orders_of_user(const struct record_batch *batch, size_t i)
+{
+	size_t end = i;
+
+	while (end < batch->n &&
+	       record_order(batch, end)->user_id == record_order(batch, i)->user_id)
+		end++;
+	return end - i;
+}
+
+static bool take_numbers(struct db_conn *conn, struct record_batch *batch,
+			 struct err *err)
+{
+	static const struct db_many upsert = {
+		.head = "INSERT INTO user_seq (user_id, seq) VALUES ",
+		.row = "(?, ?)",
+		.tail = " ON DUPLICATE KEY UPDATE seq = seq + VALUES(seq)",
+	};
+	size_t users = 0;
+
+	for (size_t i = 0, k; i < batch->n; i += k) {
+		k = orders_of_user(batch, i);
+		batch->args[2 * users] = DB_I(record_order(batch, i)->user_id);
+		batch->args[2 * users + 1] = DB_I(k);
+		users++;
+	}
+	return db_exec_many(conn, &upsert, batch->args, 2, users, NULL, err);
+}
+
+/* A user's orders from `i` on end with number `last`. A raised epoch lifts the
+ * numbers at their next use, also those of users whose row a restore took away:
+ * then the row is to be `lift`ed. */
+static size_t number_user(struct record_batch *batch, size_t i, int64_t last,
+			  int64_t epoch, struct db_arg *lift, size_t *n_lift)
+{
+	size_t k = orders_of_user(batch, i);
+	int64_t floor = epoch << EPOCH_SHIFT;
+
+	if (last - (int64_t)k < floor) {
+		last = floor + (int64_t)k;
+		lift[2 * *n_lift] = DB_I(record_order(batch, i)->user_id);
+		lift[2 * *n_lift + 1] = DB_I(last);
+		++*n_lift;
+	}
+	for (size_t j = 0; j < k; j++)
+		record_order(batch, i + j)->seq = last - (int64_t)(k - 1 - j);
+	return k;
+}
+
+/* `rows`: one a user, by user. */
+static bool number_all(struct record_batch *batch, const struct db_rows *rows,
+		       size_t *n_lift, struct err *err)
+{
+	size_t i = 0;
+
+	*n_lift = 0;
+	for (size_t row = 0; row < db_rows_count(rows) && i < batch->n; row++) {
+		if (db_int(rows, row, 0) != record_order(batch, i)->user_id)
+			break;
+		i += number_user(batch, i, db_int(rows, row, 1), db_int(rows, row, 2),
+				 batch->args, n_lift);
+	}
+	return i == batch->n ||
+	       err_set(err, ERR_INTERNAL, "user %" PRId64 " has no number",
+		       record_order(batch, i)->user_id);
+}
+
+static bool read_numbers(struct db_conn *conn, struct record_batch *batch, size_t *n_lift,
+			 struct err *err)
+{
+	static const struct db_many select = {
+		.head = "SELECT s.user_id, s.seq, e.epoch, UTC_TIMESTAMP(3)"
+			" FROM user_seq s JOIN seq_epoch e WHERE s.user_id IN (",
+		.row = "?",
+		.tail = ") ORDER BY s.user_id",
+	};
+	struct db_rows *rows;
+	size_t users = 0;
+	bool ok;
+
+	for (size_t i = 0; i < batch->n; i += orders_of_user(batch, i))
+		batch->args[users++] = DB_I(record_order(batch, i)->user_id);
+	if (!db_query_many(conn, &select, NULL, 0, batch->args, 1, users, &rows, err))
+		return false;
+	ok = number_all(batch, rows, n_lift, err);
+	if (ok) {
+		batch->clock = db_time(rows, 0, 3);
+		order_clock_read(&batch->now[0]->op.repo->clock, batch->clock);
+	}
+	db_rows_free(rows);
+	return ok;
+}
+
+bool record_number_orders(struct db_conn *conn, struct record_batch *batch,
+			  struct err *err)
+{
+	static const struct db_many lift = {
+		.head = "UPDATE user_seq SET seq = CASE user_id ",
+		.row = "WHEN ? THEN ?",
+		.between = " ",
+		.again = " ELSE seq END WHERE user_id IN (",
+		.tail = ")",
+	};
+	size_t n_lift;
+
+	return take_numbers(conn, batch, err) &&
+	       read_numbers(conn, batch, &n_lift, err) &&
+	       db_exec_many(conn, &lift, batch->args, 2, n_lift, NULL, err);
+}
+
+/* ---- rows ---- */
+
+bool record_insert_outcomes(struct db_conn *conn, struct record_batch *batch,
+			    struct err *err)
+{
+	static const struct db_many insert = {
+		.head = "INSERT INTO outcomes (reservation_id, outcome, created_at)"
+			" VALUES ",
+		.row = "(?, 'committed', UTC_TIMESTAMP(3))",
+	};
+
+	for (size_t i = 0; i < batch->n; i++)
+		batch->args[i] = DB_Z(record_order(batch, i)->reservation_id);
+	return db_exec_many(conn, &insert, batch->args, 1, batch->n, NULL, err);
+}
+
+static bool take_ids(struct record_batch *batch, const int64_t *ids, struct err *err)
+{
+	for (size_t i = 0; i < batch->n; i++) {
+		if (ids[i] < 1 || ids[i] > ORDER_MAX_ID)
+			return err_set(err, ERR_INTERNAL,
+				       "order id %" PRId64 " is out of range", ids[i]);
+		record_order(batch, i)->id = ids[i];
+	}
+	return true;
+}
+
+bool record_insert_orders(struct db_conn *conn, struct record_batch *batch,
+			  struct err *err)
+{
+	static const struct db_many insert = {
+		.head = "INSERT INTO orders (user_id, total_price, currency, status,"
+			" reservation_id, seq, created_at) VALUES ",
+		.row = "(?, ?, '" ORDER_CURRENCY "', 'placed', ?, ?, ?)",
+	};
+	struct str at = order_db_time(batch->at, batch->clock);
+	struct db_arg *arg = batch->args;
+	int64_t ids[BATCH_MAX];
+
+	for (size_t i = 0; i < batch->n; i++) {
+		struct order *order = record_order(batch, i);
+
+		order->status = ORDER_PLACED;
+		order->created_at = batch->clock;
+		money_format(batch->money[i], order->total);
+		*arg++ = DB_I(order->user_id);
+		*arg++ = DB_Z(batch->money[i]);
+		*arg++ = DB_Z(order->reservation_id);
+		*arg++ = DB_I(order->seq);
+		*arg++ = DB_S(at);
+	}
+	return db_insert_many(conn, &insert, batch->args, 5, batch->n, ids, err) &&
+	       take_ids(batch, ids, err);
+}
+
+void order_record_fini(struct order_record *record)
+{
+	free(record->reply);
+	record->reply = NULL;
+}
+
+static bool fill_reply(struct order_record *record, struct err *err)
+{
+	struct jw w;
+
+	order_record_fini(record);
+	jw_init(&w, ORDER_JSON_MAX);
+	order_write(&w, &record->wish->order);
+	if (jw_ok(&w))
+		record->reply = xstrdup(jw_text(&w).at);
+	jw_fini(&w);
+	return record->reply ||
+	       err_set(err, ERR_INTERNAL, "the answer of an order is too long");
+}
+
+bool record_insert_keys(struct db_conn *conn, struct record_batch *batch, struct err *err)
+{
+	struct order_key_row rows[BATCH_MAX];
+	size_t n = 0;
+
+	for (size_t i = 0; i < batch->n; i++) {
+		struct order_record *record = batch->now[i];
+
+		if (!fill_reply(record, err))
+			return false;
+		if (*record->wish->key)
+			rows[n++] = (struct order_key_row){record->wish, 201,
+							   str_from(record->reply),
+							   record->wish->order.id};
+	}
+	return order_insert_keys(conn, rows, n, err);
+}
+
+/* In pieces of BATCH_MAX: an order may have fifty lines. */
+bool record_insert_lines(struct db_conn *conn, struct record_batch *batch,
+			 struct err *err)
+{
+	static const struct db_many insert = {
+		.head = "INSERT INTO order_items (order_id, line, product_id, name,"
+			" quantity, unit_price) VALUES ",
+		.row = "(?, ?, ?, ?, ?, ?)",
+	};
+	size_t n = 0, i = 0;
+	unsigned k = 0;
+
+	while (i < batch->n) {
+		const struct order *order = record_order(batch, i);
+		const struct order_line *line = &order->lines[k];
+		struct db_arg *arg = &batch->args[6 * n];
+
+		money_format(batch->money[n], line->unit_price);
+		arg[0] = DB_I(order->id);
+		arg[1] = DB_I(k + 1);
+		arg[2] = DB_Z(line->product_id);
+		arg[3] = DB_Z(line->name);
+		arg[4] = DB_I(line->quantity);
+		arg[5] = DB_Z(batch->money[n]);
+		n++;
+		if (++k >= order->n_lines) {
+			k = 0;
+			i++;
+		}
+		if (n < BATCH_MAX && i < batch->n)
+			continue;
+		if (!db_exec_many(conn, &insert, batch->args, 6, n, NULL, err))
+			return false;
+		n = 0;
+	}
+	return true;
+}
+
+static void drop_events(struct record_batch *batch)
+{
+	while (batch->n_events)
+		order_event_row_fini(&batch->events[--batch->n_events]);
+}
+
+bool record_insert_events(struct db_conn *conn, struct record_batch *batch,
+			  struct err *err)
+{
+	bool ok = true;
+
+	for (size_t i = 0; ok && i < batch->n; i++) {
+		struct order *order = record_order(batch, i);
+		struct order_turn turn = {order->seq, batch->clock};
+
+		ok = order_event_row_init(&batch->events[batch->n_events++], order,
+					  "order.created", &turn, batch->now[i]->trace,
+					  err);
+	}
+	ok = ok && order_insert_events(conn, batch->events, batch->n, err);
+	drop_events(batch);
+	return ok;
+}
