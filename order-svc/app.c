@@ -26,6 +26,7 @@ bool app_start(void *arg, struct service *service, struct err *err)
 	struct relay_config relay = {.db = &app->cfg.db,
 				     .events = &app->cfg.events,
 				     .topic = app->cfg.orders_topic,
+				     .threads = app->cfg.relay_threads,
 				     .batch = app->cfg.relay_batch,
 				     .poll_ms = app->cfg.relay_poll_ms};
 

@@ -1,73 +1,94 @@
-/* relay_repo.c - lock, read, delete, set aside, measure. */
+/* relay_repo.c - read, delete, set aside, measure. */
 #include "relay_repo.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-bool relay_repo_lock(struct db_conn *conn, int64_t shard, bool *leader, struct err *err)
-{
-	struct db_rows *rows;
+/* Always from the lowest id that is left, never from a remembered one: ids become
+ * visible in commit order, which is not their own order.  A branch for each shard
+ * keeps every one of them a short scan of its part of the index. */
+#define BRANCH                                                                          \
+	"(SELECT id, user_id, event_id, payload, traceparent, request_id FROM outbox o" \
+	" WHERE shard = ? AND NOT EXISTS (SELECT 1 FROM outbox_set_aside a"             \
+	" WHERE a.user_id = o.user_id AND a.outbox_id <= o.id)"                         \
+	" ORDER BY shard, id LIMIT ?)"
+#define TWO  BRANCH " UNION ALL " BRANCH
+#define FOUR TWO " UNION ALL " TWO
 
-	/* Lock names are global to the server and at most 64 characters long. */
-	if (!db_query(conn, &rows, err,
-		      "SELECT GET_LOCK(CONCAT(LEFT(DATABASE(), 40), '.outbox-relay-', "
-		      "?), 0)",
-		      DB_I(shard)))
+_Static_assert(RELAY_SHARDS == 8, "the statement has eight branches");
+
+static void row_get(struct relay_row *row, const struct db_rows *rows, size_t i)
+{
+	row->id = db_int(rows, i, 0);
+	row->user_id = db_int(rows, i, 1);
+	row->event_id = db_str(rows, i, 2);
+	row->payload = db_str(rows, i, 3);
+	row->traceparent = db_is_null(rows, i, 4) ? STR_NONE : db_str(rows, i, 4);
+	row->request_id = db_str(rows, i, 5);
+}
+
+static int by_id(const void *a, const void *b)
+{
+	const struct relay_row *x = a, *y = b;
+
+	return (x->id > y->id) - (x->id < y->id);
+}
+
+bool relay_repo_read(struct db_conn *conn, relay_shards shards, int64_t limit,
+		     struct relay_row *row, size_t *n, struct db_rows **rows,
+		     struct err *err)
+{
+	struct db_arg args[2 * RELAY_SHARDS];
+
+	for (unsigned s = 0; s < RELAY_SHARDS; s++) {
+		args[2 * s] = DB_I(shards & 1u << s ? (int)s : -1);
+		args[2 * s + 1] = DB_I(limit);
+	}
+	if (!db_query_v(conn, FOUR " UNION ALL " FOUR, args, ARRAY_LEN(args), rows, err))
 		return false;
-	*leader = db_int(rows, 0, 0) == 1;
-	db_rows_free(rows);
+	*n = db_rows_count(*rows);
+	for (size_t i = 0; i < *n; i++)
+		row_get(&row[i], *rows, i);
+	/* In which order a UNION gives its branches is not promised. */
+	qsort(row, *n, sizeof(*row), by_id);
 	return true;
 }
 
-bool relay_repo_read(struct db_conn *conn, int64_t limit, struct relay_row *row,
-		     size_t *n, struct db_rows **rows, struct err *err)
+struct ids {
+	const int64_t *id;
+	size_t n;
+};
+
+/* In pieces, but in one transaction, so that they cost one commit. */
+static enum db_verdict delete_tx(struct db_conn *conn, void *arg, struct err *err)
 {
-	/* Always from the lowest id that is left, never from a remembered one: ids
-	 * become visible in commit order, which is not their own order. */
-	if (!db_query(conn, rows, err,
-		      "SELECT id, user_id, event_id, payload, traceparent, request_id"
-		      " FROM outbox o WHERE NOT EXISTS (SELECT 1 FROM outbox_set_aside a"
-		      " WHERE a.user_id = o.user_id AND a.outbox_id <= o.id)"
-		      " ORDER BY id LIMIT ?",
-		      DB_I(limit)))
-		return false;
-	*n = db_rows_count(*rows);
-	for (size_t i = 0; i < *n; i++) {
-		row[i].id = db_int(*rows, i, 0);
-		row[i].user_id = db_int(*rows, i, 1);
-		row[i].event_id = db_str(*rows, i, 2);
-		row[i].payload = db_str(*rows, i, 3);
-		row[i].traceparent =
-			db_is_null(*rows, i, 4) ? STR_NONE : db_str(*rows, i, 4);
-		row[i].request_id = db_str(*rows, i, 5);
-	}
-	return true;
+	static const struct db_many sql = {
+		.head = "DELETE FROM outbox WHERE id IN (", .row = "?", .tail = ")"};
+	const struct ids *ids = arg;
+	struct db_arg *args = xcalloc(ids->n, sizeof(*args));
+	bool ok;
+
+	for (size_t i = 0; i < ids->n; i++)
+		args[i] = DB_I(ids->id[i]);
+	ok = db_exec_many(conn, &sql, args, 1, ids->n, NULL, err);
+	free(args);
+	return ok ? DB_COMMIT : DB_FAIL;
 }
 
 bool relay_repo_delete(struct db_conn *conn, const int64_t *ids, size_t n,
 		       struct err *err)
 {
-	static const char head[] = "DELETE FROM outbox WHERE id IN (";
-	size_t size = sizeof(head) + 2 * n + 2, len = sizeof(head) - 1;
-	struct db_arg *args;
-	char *sql;
-	bool ok;
+	struct ids all = {ids, n};
 
 	if (n == 0)
 		return true;
-	args = xcalloc(n, sizeof(*args));
-	sql = xcalloc(1, size);
-	memcpy(sql, head, len);
-	for (size_t i = 0; i < n; i++) {
-		args[i] = DB_I(ids[i]);
-		sql[len++] = '?';
-		sql[len++] = i + 1 < n ? ',' : ')';
+	switch (db_tx(conn, delete_tx, &all, err)) {
+	case DB_TX_COMMITTED: return true;
+	case DB_TX_ROLLED_BACK:
+	case DB_TX_FAILED: return false;
+	case DB_TX_UNKNOWN: break;
 	}
-	ok = db_exec_text(conn, sql, args, n, err);
-	free(sql);
-	free(args);
-	return ok;
+	/* What is still there is published again. */
+	return err_set(err, ERR_BUSY, "the connection broke while rows were deleted");
 }
 
 bool relay_repo_set_aside(struct db_conn *conn, const struct relay_row *row,

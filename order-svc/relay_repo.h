@@ -1,9 +1,34 @@
-/* relay_repo.h - the relay's SQL; all of it on the relay's own connection, whose
- * loss gives up the lock. */
+/*
+ * relay_repo.h - the relay's SQL; all of it on the relay's own connection.
+ *
+ * Being a member and holding a shard are named locks of that connection: when it
+ * is lost, so are they, and others take over.
+ */
 #ifndef ORDER_SVC_RELAY_REPO_H
 #define ORDER_SVC_RELAY_REPO_H
 
 #include "db.h"
+#include "relay_shards.h"
+
+/* More relay threads than shards would be of no use. */
+#define RELAY_MEMBERS RELAY_SHARDS
+
+/* ---- relay_locks_repo.c ---- */
+
+/* Becomes one of the members; -1: there are enough. */
+bool relay_repo_join(struct db_conn *conn, int *member, struct err *err);
+
+struct relay_others {
+	unsigned members; /* a set of numbers, ourselves included */
+	relay_shards unheld;
+};
+bool relay_repo_others(struct db_conn *conn, struct relay_others *others,
+		       struct err *err);
+
+bool relay_repo_take(struct db_conn *conn, unsigned shard, bool *taken, struct err *err);
+bool relay_repo_give(struct db_conn *conn, unsigned shard, struct err *err);
+
+/* ---- relay_repo.c ---- */
 
 struct relay_row {
 	int64_t id, user_id;
@@ -11,13 +36,12 @@ struct relay_row {
 		request_id; /* borrowed from the rows */
 };
 
-/* Becomes the leader of `shard` if nobody is. false: `err`. */
-bool relay_repo_lock(struct db_conn *conn, int64_t shard, bool *leader, struct err *err);
-
-/* The next events in order, without those of users who wait behind a row that
- * was set aside. `row` holds `limit` entries, valid until db_rows_free(*rows). */
-bool relay_repo_read(struct db_conn *conn, int64_t limit, struct relay_row *row,
-		     size_t *n, struct db_rows **rows, struct err *err);
+/* The next events of these shards, in order within each, without those of users
+ * who wait behind a row that was set aside; at most `limit` of each shard. `row`
+ * has room for RELAY_SHARDS * limit, valid until db_rows_free(*rows). */
+bool relay_repo_read(struct db_conn *conn, relay_shards shards, int64_t limit,
+		     struct relay_row *row, size_t *n, struct db_rows **rows,
+		     struct err *err);
 
 /* Deletes exactly these rows. */
 bool relay_repo_delete(struct db_conn *conn, const int64_t *ids, size_t n,

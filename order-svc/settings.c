@@ -22,8 +22,11 @@ const struct config_entry settings_config[] = {
 		"orders are given up that already hold stock"),
 	CFG_STR(struct settings, orders_topic, "ORDERS_TOPIC", "orders-events",
 		"Kafka topic of the order events"),
-	CFG_INT(struct settings, relay_batch, "RELAY_BATCH", "500", 1, 1000,
-		"events that the outbox relay publishes at once"),
+	CFG_INT(struct settings, relay_threads, "RELAY_THREADS", "1", 1, 8,
+		"threads that publish the outbox; its 8 shards are divided among those "
+		"of all instances"),
+	CFG_INT(struct settings, relay_batch, "RELAY_BATCH", "2000", 1, 10000,
+		"events that a thread of the outbox relay publishes at once"),
 	CFG_INT(struct settings, relay_poll_ms, "RELAY_POLL_MS", "25", 1, 10000,
 		"ms between looks into the outbox when nothing woke the relay"),
 	CFG_INT(struct settings, sweep_every_ms, "SWEEP_EVERY_MS", "60000", 10, 86400000,

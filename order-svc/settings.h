@@ -13,7 +13,7 @@ struct settings {
 	int64_t reservation_ttl_s, max_placing;
 	struct order_repo_config repo;
 	char *orders_topic;
-	int64_t relay_batch, relay_poll_ms, sweep_every_ms;
+	int64_t relay_threads, relay_batch, relay_poll_ms, sweep_every_ms;
 	struct db_settings db;
 	struct auth_settings auth;
 	struct events_settings events;

@@ -300,18 +300,56 @@ def test_relay_killed(alone, point):
     balanced(alone, svc)
 
 
-def test_one_relay_leads_and_another_takes_over(alone):
+def test_relays_share_the_outbox(alone):
+    """Each shard has one relay; when one dies, the others take over what it had."""
     first = alone.start()
-    until(lambda: first.metric("shop_outbox_leader") == 1)
-    second = alone.start()
-    time.sleep(0.6)
-    assert second.metric("shop_outbox_leader") == 0
-    assert second.post(body=ORDER).status_code == 201
+    until(lambda: first.metric("shop_outbox_shards") == 8)
+    second = alone.start(RELAY_THREADS=2)
+    shares = lambda: (first.metric("shop_outbox_shards"), second.metric("shop_outbox_shards"))  # noqa: E731
+    until(lambda: sum(shares()) == 8 and 2 <= shares()[0] <= 3)
+    for user in range(1, 17):
+        assert second.post(body={**ORDER, "user_id": user}).status_code == 201
     alone.at_rest()
     first.kill()
-    assert second.post(body=ORDER).status_code == 201
-    until(lambda: second.metric("shop_outbox_leader") == 1)
+    for user in range(1, 17):
+        assert second.post(body={**ORDER, "user_id": user}).status_code == 201
+    until(lambda: second.metric("shop_outbox_shards") == 8)
+    balanced(alone, second)
     alone.at_rest()
+
+
+def test_order_per_user_while_relays_come_and_go(alone):
+    """A user's events never overtake one another, whoever publishes them."""
+    keep = alone.start(RELAY_POLL_MS=5)
+    others, stop, placed = [], threading.Event(), []
+
+    def buyer(user):
+        while not stop.wait(0.002):
+            placed.append(keep.post(body={**ORDER, "user_id": user, "product_id": "MANY"}).status_code)
+
+    alone.shop.stock["MANY"] = 1000000
+    threads = [threading.Thread(target=buyer, args=(user,)) for user in range(1, 9)]
+    for thread in threads:
+        thread.start()
+    try:
+        for n in range(4):
+            others.append(alone.start(RELAY_THREADS=2, RELAY_POLL_MS=5))
+            until(lambda: others[-1].metric("shop_outbox_shards") >= 2)
+            if n % 2:
+                others.pop(0).kill()
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert set(placed) == {201}
+    alone.at_rest()
+    seen = {}
+    for key, event, _ in alone.events():
+        # Repeated at most: what is new is the next number.
+        assert event["seq"] <= seen.get(key, 0) + 1, (key, event["seq"], seen.get(key))
+        seen[key] = max(seen.get(key, 0), event["seq"])
+    assert sum(seen.values()) == len(placed)
+    balanced(alone, keep)
 
 
 def test_cancel_once(alone):
@@ -380,15 +418,15 @@ def test_what_was_before_a_set_aside_event_goes_on(alone):
 
 
 def test_a_hung_process_does_not_hold_up_others(alone):
-    """It hangs inside a transaction and leads the relay: others wait seconds, not hours."""
+    """It hangs inside a transaction and holds the outbox: others wait seconds, not hours."""
     hung = alone.start(FAILPOINTS="order_before_commit:1:stop")
-    until(lambda: hung.metric("shop_outbox_leader") == 1)
+    until(lambda: hung.metric("shop_outbox_shards") == 8)
     with pytest.raises(requests.Timeout):
         hung.post(body=ORDER, key="k1", timeout=1)
     try:
         other = alone.start()
         until(lambda: other.post(body=ORDER, key="k1", timeout=40).status_code == 201, 40)
-        until(lambda: other.metric("shop_outbox_leader") == 1, 40)
+        until(lambda: other.metric("shop_outbox_shards") == 8, 40)
     finally:
         hung.child.send_signal(signal.SIGCONT)
     until(lambda: alone.shop.states().count("pending") == 1)
