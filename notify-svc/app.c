@@ -15,6 +15,13 @@ static void on_stored(void *arg)
 	sender_wake(app->sender);
 }
 
+static bool has_room(void *arg)
+{
+	struct app *app = arg;
+
+	return sender_has_room(app->sender);
+}
+
 static bool start_calls(struct app *app, struct metrics *metrics, struct err *err)
 {
 	struct http_client_config internal = {.base_url = app->cfg.internal_url,
@@ -37,11 +44,13 @@ static bool start_mail(struct app *app, struct metrics *metrics, struct err *err
 				       .addresses = app->addresses,
 				       .from = app->cfg.smtp.from,
 				       .rate = app->cfg.mail_rate,
-				       .max_tries = app->cfg.mail_max_tries};
+				       .max_tries = app->cfg.mail_max_tries,
+				       .max_pending = app->cfg.mail_max_pending};
 	struct intake_config intake = {.events = &app->cfg.events,
 				       .topic = app->cfg.orders_topic,
 				       .group = app->cfg.group,
 				       .db = app->db,
+				       .room = has_room,
 				       .stored = on_stored,
 				       .arg = app};
 
@@ -64,6 +73,8 @@ bool app_start(void *arg, struct service *service, struct err *err)
 	app->db = db_pool_new(app->loop, &app->cfg.db, metrics, err);
 	if (!app->db || !start_calls(app, metrics, err) || !start_mail(app, metrics, err))
 		return false;
+	app->housekeeping = housekeeping_new(app->loop, app->db, app->cfg.keep_days,
+					     app->cfg.sweep_every_ms, metrics);
 	service_check_db(service, app->db);
 	service_add_check(service, "kafka", kafka_ready, app);
 	app->http = http_server_new(app->loop, app->cfg.listen, notify_routes, app, NULL,
@@ -101,6 +112,7 @@ void app_stop(void *arg)
 	http_client_free(app->internal);
 	db_pool_free(app->db);
 	http_server_free(app->http);
+	housekeeping_free(app->housekeeping);
 	intake_free(app->intake);
 	sender_free(app->sender);
 	addresses_free(app->addresses);

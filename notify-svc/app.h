@@ -5,6 +5,7 @@
 #include "addresses.h"
 #include "auth.h"
 #include "db.h"
+#include "housekeeping.h"
 #include "http.h"
 #include "http_client.h"
 #include "intake.h"
@@ -23,6 +24,7 @@ struct app {
 	struct smtp *smtp;
 	struct sender *sender;
 	struct intake *intake;
+	struct housekeeping *housekeeping;
 	struct http_server *http;
 	unsigned undrained; /* parts that have not finished yet */
 	struct service *service;

@@ -13,16 +13,18 @@
 #include "log.h"
 #include "notify_repo.h"
 
-#define MAX_BATCH 100
+#define MAX_BATCH 256
 
 struct intake {
 	struct events_consumer *consumer;
 	struct db_pool *db;
+	intake_room room;
 	loop_fn stored;
 	void *arg;
+	bool full;                        /* told in the log, once */
 	struct notice notices[MAX_BATCH]; /* of the batch that is out */
 	struct notice_store store;
-	struct metric *m_stored, *m_repeated, *m_ignored, *m_poison;
+	struct metric *m_stored, *m_repeated, *m_ignored, *m_poison, *m_full;
 };
 
 /* on_batch -> store -> on_stored -> done */
@@ -36,12 +38,31 @@ static void note_poison(struct intake *intake, const struct events_message *msg,
 		 LOG_INT("partition", msg->partition), LOG_INT("offset", msg->offset));
 }
 
+/* When too many mails wait, events wait in Kafka: the consumer hands the same batch
+ * out again after a pause that grows to some seconds. */
+static bool has_room(struct intake *intake)
+{
+	bool full = !intake->room(intake->arg);
+
+	if (full && !intake->full)
+		log_warn("too many mails wait, events are left in kafka");
+	if (!full && intake->full)
+		log_info("events are taken in again");
+	intake->full = full;
+	metric_set(intake->m_full, full);
+	return !full;
+}
+
 static void on_batch(struct events_consumer *consumer, const struct events_message *msgs,
 		     size_t n, void *arg)
 {
 	struct intake *intake = arg;
 	struct err err;
 
+	if (!has_room(intake)) {
+		events_consumer_done(consumer, false);
+		return;
+	}
 	intake->store.n = 0;
 	for (size_t i = 0; i < n; i++) {
 		struct notice *notice = &intake->notices[intake->store.n];
@@ -89,6 +110,7 @@ struct intake *intake_new(struct loop *loop, const struct intake_config *cfg,
 							.arg = intake};
 
 	intake->db = cfg->db;
+	intake->room = cfg->room;
 	intake->stored = cfg->stored;
 	intake->arg = cfg->arg;
 	intake->store.notices = intake->notices;
@@ -100,6 +122,9 @@ struct intake *intake_new(struct loop *loop, const struct intake_config *cfg,
 					    "events of an unknown type", NULL);
 	intake->m_poison = metrics_counter(metrics, "shop_events_poison_total",
 					   "events that could not be understood", NULL);
+	intake->m_full =
+		metrics_gauge(metrics, "shop_notifications_full",
+			      "1 while events wait because too many mails do", NULL);
 	intake->consumer =
 		events_consumer_new(loop, cfg->events, &consumer, metrics, err);
 	if (intake->consumer)

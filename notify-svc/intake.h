@@ -7,10 +7,14 @@
 
 struct intake;
 
+/* May more be stored now? */
+typedef bool (*intake_room)(void *arg);
+
 struct intake_config {
 	const struct events_settings *events;
 	const char *topic, *group;
 	struct db_pool *db;
+	intake_room room;
 	loop_fn stored; /* something new is to be sent */
 	void *arg;
 };

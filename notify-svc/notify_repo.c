@@ -54,31 +54,39 @@ static void run(struct db_pool *db, db_job job, struct repo_op *op, db_done done
 
 /* ---- store ---- */
 
-/* true also when it is there already; then nothing is affected. */
-static bool insert(struct db_conn *conn, const struct notice *notice, struct err *err)
+#define COLUMNS_NEW 6 /* parameters of a row of `insert` */
+
+/* A row that is there already is left alone and not counted as affected; any other
+ * error stays one. */
+static const struct db_many insert = {
+	.head = "INSERT INTO notifications (user_id, event_id, channel, type, order_id,"
+		" subject, body, state, next_try_at, created_at) VALUES ",
+	.row = "(?, ?, 'email', ?, ?, ?, ?, 'pending', NOW(3), NOW(3))",
+	.tail = " ON DUPLICATE KEY UPDATE id = id"};
+
+static void bind_notice(const struct notice *notice, struct db_arg *arg)
 {
-	return db_exec(
-		conn, err,
-		"INSERT INTO notifications (user_id, event_id, channel, type, order_id,"
-		" subject, body, state, next_try_at, created_at)"
-		" VALUES (?, ?, 'email', ?, ?, ?, ?, 'pending', NOW(3), NOW(3))"
-		" ON DUPLICATE KEY UPDATE id = id",
-		DB_I(notice->user_id), DB_Z(notice->event_id), DB_Z(notice->type),
-		notice->order_id ? DB_I(notice->order_id) : DB_NULL,
-		DB_Z(notice->subject), DB_Z(notice->body));
+	arg[0] = DB_I(notice->user_id);
+	arg[1] = DB_Z(notice->event_id);
+	arg[2] = DB_Z(notice->type);
+	arg[3] = notice->order_id ? DB_I(notice->order_id) : DB_NULL;
+	arg[4] = DB_Z(notice->subject);
+	arg[5] = DB_Z(notice->body);
 }
 
 static enum db_verdict store_tx(struct db_conn *conn, void *arg, struct err *err)
 {
 	struct notice_store *store = arg;
+	struct db_arg *args = xcalloc(store->n * COLUMNS_NEW, sizeof(*args));
+	uint64_t stored = 0;
+	bool ok;
 
-	store->stored = 0;
-	for (size_t i = 0; i < store->n; i++) {
-		if (!insert(conn, &store->notices[i], err))
-			return DB_FAIL;
-		store->stored += db_affected(conn) == 1;
-	}
-	return DB_COMMIT;
+	for (size_t i = 0; i < store->n; i++)
+		bind_notice(&store->notices[i], args + i * COLUMNS_NEW);
+	ok = db_exec_many(conn, &insert, args, COLUMNS_NEW, store->n, &stored, err);
+	free(args);
+	store->stored = (size_t)stored;
+	return ok ? DB_COMMIT : DB_FAIL;
 }
 
 static bool store_job(struct db_conn *conn, void *arg, struct err *err)
@@ -104,12 +112,15 @@ void notify_repo_store(struct db_pool *db, struct notice_store *store, db_done d
 static bool add_job(struct db_conn *conn, void *arg, struct err *err)
 {
 	struct notice_add *add = arg;
+	struct db_arg args[COLUMNS_NEW];
 	struct db_rows *rows;
+	uint64_t stored;
 	bool found;
 
-	if (!insert(conn, add->notice, err))
+	bind_notice(add->notice, args);
+	if (!db_exec_many(conn, &insert, args, COLUMNS_NEW, 1, &stored, err))
 		return false;
-	add->fresh = db_affected(conn) == 1;
+	add->fresh = stored == 1;
 	if (!db_query(conn, &rows, err,
 		      "SELECT " COLUMNS " FROM notifications"
 		      " WHERE event_id = ? AND channel = 'email'",
@@ -263,22 +274,28 @@ void notify_repo_settle(struct db_pool *db, struct notice_outcome *outcome, db_d
 
 /* ---- backlog ---- */
 
+/* Every part is a bounded walk along the index on (state, next_try_at). */
 static bool backlog_job(struct db_conn *conn, void *arg, struct err *err)
 {
 	struct notice_backlog *backlog = arg;
 	struct db_rows *rows;
 
-	if (!db_query0(
-		    conn, &rows, err,
-		    "SELECT (SELECT COUNT(*) FROM notifications"
-		    "  WHERE state IN ('pending', 'sending')),"
-		    " (SELECT COUNT(*) FROM notifications WHERE state = 'failed'),"
-		    " (SELECT COALESCE(TIMESTAMPDIFF(SECOND, MIN(created_at), NOW(3)), 0)"
-		    "  FROM notifications WHERE state IN ('pending', 'sending'))"))
+	if (!db_query(conn, &rows, err,
+		      "SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM notifications"
+		      "  WHERE state = 'pending' LIMIT ?) AS waiting),"
+		      " (SELECT COUNT(*) FROM notifications WHERE state = 'sending'),"
+		      " (SELECT COUNT(*) FROM (SELECT 1 FROM notifications"
+		      "  WHERE state = 'failed' LIMIT ?) AS given_up),"
+		      " (SELECT MIN(next_try_at) FROM notifications"
+		      "  WHERE state = 'pending'), NOW(3)",
+		      DB_I(backlog->max), DB_I(backlog->max)))
 		return false;
-	backlog->pending = db_int(rows, 0, 0);
-	backlog->failed = db_int(rows, 0, 1);
-	backlog->oldest_ms = db_int(rows, 0, 2) * 1000;
+	backlog->pending = db_int(rows, 0, 0) + db_int(rows, 0, 1);
+	backlog->failed = db_int(rows, 0, 2);
+	backlog->overdue_ms =
+		db_is_null(rows, 0, 3) ? 0 : db_time(rows, 0, 4) - db_time(rows, 0, 3);
+	if (backlog->overdue_ms < 0)
+		backlog->overdue_ms = 0;
 	db_rows_free(rows);
 	return true;
 }
@@ -287,4 +304,40 @@ void notify_repo_backlog(struct db_pool *db, struct notice_backlog *backlog, db_
 			 void *arg)
 {
 	run(db, backlog_job, &backlog->op, done, arg);
+}
+
+/* ---- sweep ---- */
+
+#define SWEEP_ROWS 500
+
+/* next_try_at is set for the last time when the mail was sent or given up, to some
+ * minutes later at most, and is in an index beside the state. */
+static bool sweep_state(struct db_conn *conn, struct notice_sweep *sweep,
+			const char *state, struct err *err)
+{
+	if (!db_exec(conn, err,
+		     "DELETE FROM notifications WHERE state = ?"
+		     " AND next_try_at < NOW(3) - INTERVAL ? DAY"
+		     " ORDER BY next_try_at LIMIT ?",
+		     DB_Z(state), DB_I(sweep->keep_days), DB_I(SWEEP_ROWS)))
+		return false;
+	sweep->deleted += db_affected(conn);
+	sweep->more = sweep->more || db_affected(conn) == SWEEP_ROWS;
+	return true;
+}
+
+static bool sweep_job(struct db_conn *conn, void *arg, struct err *err)
+{
+	struct notice_sweep *sweep = arg;
+
+	sweep->deleted = 0;
+	sweep->more = false;
+	return sweep_state(conn, sweep, "sent", err) &&
+	       sweep_state(conn, sweep, "failed", err);
+}
+
+void notify_repo_sweep(struct db_pool *db, struct notice_sweep *sweep, db_done done,
+		       void *arg)
+{
+	run(db, sweep_job, &sweep->op, done, arg);
 }

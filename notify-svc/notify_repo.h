@@ -75,12 +75,23 @@ struct notice_outcome {
 void notify_repo_settle(struct db_pool *db, struct notice_outcome *outcome, db_done done,
 			void *arg);
 
-/* Those waiting: how many, and for how long the oldest. */
+/* Those waiting: how many, and for how long the next one has been due. */
 struct notice_backlog {
 	struct repo_op op;
-	int64_t pending, failed, oldest_ms; /* filled */
+	int64_t max;                         /* counting ends there */
+	int64_t pending, failed, overdue_ms; /* filled */
 };
 void notify_repo_backlog(struct db_pool *db, struct notice_backlog *backlog, db_done done,
 			 void *arg);
+
+/* Deletes some of those that were sent or given up `keep_days` ago. */
+struct notice_sweep {
+	struct repo_op op;
+	int64_t keep_days;
+	uint64_t deleted; /* filled */
+	bool more;        /* filled: there may be more */
+};
+void notify_repo_sweep(struct db_pool *db, struct notice_sweep *sweep, db_done done,
+		       void *arg);
 
 #endif

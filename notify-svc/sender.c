@@ -57,7 +57,7 @@ struct sender {
 	loop_fn drained; /* to be told when nothing is under way; then NULL */
 	void *drained_arg;
 	struct metric *m_sent, *m_retried, *m_failed, *m_pending, *m_failed_now,
-		*m_oldest;
+		*m_overdue;
 	struct metric *m_seconds;
 };
 
@@ -272,7 +272,7 @@ static void on_counted(const struct err *err, void *arg)
 	if (!err) {
 		metric_set(sender->m_pending, sender->backlog.pending);
 		metric_set(sender->m_failed_now, sender->backlog.failed);
-		metric_set(sender->m_oldest, sender->backlog.oldest_ms);
+		metric_set(sender->m_overdue, sender->backlog.overdue_ms);
 	}
 	check_drained(sender);
 }
@@ -289,6 +289,11 @@ static void on_poll(void *arg)
 	sender->backlog_ms = now + BACKLOG_MS;
 	sender->counting = true;
 	notify_repo_backlog(sender->cfg.db, &sender->backlog, on_counted, sender);
+}
+
+bool sender_has_room(const struct sender *sender)
+{
+	return sender->backlog.pending < sender->cfg.max_pending;
 }
 
 void sender_wake(struct sender *sender)
@@ -331,9 +336,10 @@ static void add_metrics(struct sender *sender, struct metrics *metrics)
 	sender->m_failed_now =
 		metrics_gauge(metrics, "shop_notifications_failed",
 			      "notifications given up, all instances", NULL);
-	sender->m_oldest = metrics_gauge(metrics, "shop_notifications_oldest_seconds",
-					 "age of the oldest one to be sent", NULL);
-	metric_scale(sender->m_oldest, 1000);
+	sender->m_overdue =
+		metrics_gauge(metrics, "shop_notifications_overdue_seconds",
+			      "how long the next one to be sent has been due", NULL);
+	metric_scale(sender->m_overdue, 1000);
 }
 
 struct sender *sender_new(struct loop *loop, const struct sender_config *cfg,
@@ -344,6 +350,7 @@ struct sender *sender_new(struct loop *loop, const struct sender_config *cfg,
 	_Static_assert(SLOTS <= REPO_MAX_CLAIM, "a claim has room for all slots");
 	sender->loop = loop;
 	sender->cfg = *cfg;
+	sender->backlog.max = cfg->max_pending;
 	pace_init(&sender->pace, cfg->rate, time_mono_ms());
 	for (size_t i = 0; i < SLOTS; i++) {
 		sender->jobs[i].sender = sender;

@@ -19,7 +19,7 @@ struct sender_config {
 	struct addresses *addresses;
 	struct smtp *smtp;
 	const char *from;
-	int64_t rate, max_tries;
+	int64_t rate, max_tries, max_pending;
 };
 
 struct sender *sender_new(struct loop *loop, const struct sender_config *cfg,
@@ -29,6 +29,8 @@ void sender_free(struct sender *sender); /* accepts NULL */
 
 /* Something may be due. */
 void sender_wake(struct sender *sender);
+/* Do fewer than max_pending wait? As of some seconds ago. */
+bool sender_has_room(const struct sender *sender);
 /* Claims nothing more; `drained` runs when all that was claimed is settled. */
 void sender_drain(struct sender *sender, loop_fn drained, void *arg);
 /* Begins nothing any more: what waits for its turn is left to its lease. Before

@@ -24,6 +24,13 @@ const struct config_entry settings_config[] = {
 		"mails a second that this instance sends at most"),
 	CFG_INT(SET, mail_max_tries, "MAIL_MAX_TRIES", "15", 1, 1000,
 		"tries, with growing pauses, before a mail counts as failed"),
+	CFG_INT(SET, mail_max_pending, "MAIL_MAX_PENDING", "1000000", 1, 100000000,
+		"mails that may wait; events that would make more are left in Kafka"),
+	CFG_INT(SET, keep_days, "KEEP_DAYS", "90", 14, 36500,
+		"days for which a notification is kept after it was sent or given up; "
+		"longer than Kafka keeps events, or one that comes again is sent again"),
+	CFG_INT(SET, sweep_every_ms, "SWEEP_EVERY_MS", "60000", 10, 86400000,
+		"ms between deletions of old notifications"),
 	CFG_STR(SET, db.migrations_dir, "MIGRATIONS_DIR", "notify-svc/migrations",
 		"folder with the numbered files of --migrate"),
 	CFG_END,

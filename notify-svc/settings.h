@@ -12,7 +12,8 @@ struct settings {
 	char *listen, *internal_url;
 	char *orders_topic, *group;
 	struct smtp_settings smtp;
-	int64_t mail_rate, mail_max_tries;
+	int64_t mail_rate, mail_max_tries, mail_max_pending;
+	int64_t keep_days, sweep_every_ms;
 	struct db_settings db;
 	struct auth_settings auth;
 	struct events_settings events;
