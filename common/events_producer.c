@@ -22,9 +22,10 @@ struct events_producer {
 	struct events_settings cfg; /* borrows the strings of the program's settings */
 	char *client_id;
 	rd_kafka_t *rk;
-	char *topic; /* the one whose metadata are known; NULL: none */
+	rd_kafka_topic_t *topic; /* the one whose metadata are known; NULL: none */
 	size_t in_flight;
 	rd_kafka_resp_err_t trouble; /* of a record, during one send */
+	bool any_never;              /* a record of this send can never be delivered */
 	bool too_large;              /* a broker said so of a whole batch */
 	struct metric *m_delivered, *m_failed, *m_restarts;
 };
@@ -35,7 +36,8 @@ static const char *const conf_table[][2] = {
 	{"acks", "all"},
 	{"partitioner", "murmur2_random"},
 	{"compression.codec", "lz4"},
-	{"linger.ms", "2"},
+	/* Long enough for the records of a batch to share requests. */
+	{"linger.ms", "0.5"},
 	/* A send has its own deadline. A message that times out by itself would
 	 * be a gap, and fatal. */
 	{"message.timeout.ms", "0"},
@@ -91,12 +93,13 @@ static bool client_new(struct events_producer *producer, struct err *err)
 static void client_drop(struct events_producer *producer)
 {
 	if (producer->rk) {
+		if (producer->topic)
+			rd_kafka_topic_destroy(producer->topic);
 		rd_kafka_purge(producer->rk, RD_KAFKA_PURGE_F_QUEUE |
 						     RD_KAFKA_PURGE_F_INFLIGHT |
 						     RD_KAFKA_PURGE_F_NON_BLOCKING);
 		rd_kafka_destroy(producer->rk);
 	}
-	free(producer->topic);
 	producer->rk = NULL;
 	producer->topic = NULL;
 	producer->in_flight = 0;
@@ -150,7 +153,7 @@ static bool know_topic(struct events_producer *producer, const char *topic,
 	rd_kafka_topic_t *handle;
 	rd_kafka_resp_err_t error;
 
-	if (producer->topic && strcmp(producer->topic, topic) == 0)
+	if (producer->topic && strcmp(rd_kafka_topic_name(producer->topic), topic) == 0)
 		return true;
 	handle = rd_kafka_topic_new(producer->rk, topic, NULL);
 	if (!handle)
@@ -161,12 +164,14 @@ static bool know_topic(struct events_producer *producer, const char *topic,
 		error = answer->topics[0].err;
 	if (answer)
 		rd_kafka_metadata_destroy(answer);
-	rd_kafka_topic_destroy(handle);
-	if (error)
+	if (error) {
+		rd_kafka_topic_destroy(handle);
 		return err_set(err, ERR_BUSY, "kafka topic '%s': %s", topic,
 			       events_hint(error));
-	free(producer->topic);
-	producer->topic = xstrdup(topic);
+	}
+	if (producer->topic)
+		rd_kafka_topic_destroy(producer->topic);
+	producer->topic = handle;
 	return true;
 }
 
@@ -183,12 +188,12 @@ static rd_kafka_headers_t *make_headers(const struct events_record *record)
 }
 
 /* Hands one record to librdkafka, which copies it. */
-static rd_kafka_resp_err_t enqueue(struct events_producer *producer, const char *topic,
+static rd_kafka_resp_err_t enqueue(struct events_producer *producer,
 				   struct events_record *record)
 {
 	rd_kafka_headers_t *headers = make_headers(record);
 	rd_kafka_resp_err_t error = rd_kafka_producev(
-		producer->rk, RD_KAFKA_V_TOPIC(topic),
+		producer->rk, RD_KAFKA_V_RKT(producer->topic),
 		RD_KAFKA_V_KEY(record->key.at, record->key.len),
 		RD_KAFKA_V_VALUE((void *)record->value.at, record->value.len),
 		RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE(record),
@@ -203,25 +208,27 @@ static rd_kafka_resp_err_t enqueue(struct events_producer *producer, const char 
 
 /* Is there an undeliverable record of the same key before this one? Then it has
  * to wait, or it would overtake. */
-static bool is_blocked(const struct events_record *records, size_t i)
+static bool is_blocked(const struct events_producer *producer,
+		       const struct events_record *records, size_t i)
 {
-	for (size_t k = 0; k < i; k++)
+	for (size_t k = 0; producer->any_never && k < i; k++)
 		if (records[k].never && str_eq(records[k].key, records[i].key))
 			return true;
 	return false;
 }
 
 /* false: stop handing over. */
-static bool enqueue_or_wait(struct events_producer *producer, const char *topic,
+static bool enqueue_or_wait(struct events_producer *producer,
 			    struct events_record *record, int64_t deadline)
 {
-	rd_kafka_resp_err_t error = enqueue(producer, topic, record);
+	rd_kafka_resp_err_t error = enqueue(producer, record);
 
 	while (error == RD_KAFKA_RESP_ERR__QUEUE_FULL && time_mono_ms() < deadline) {
 		rd_kafka_poll(producer->rk, POLL_MS);
-		error = enqueue(producer, topic, record);
+		error = enqueue(producer, record);
 	}
 	record->never = error == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
+	producer->any_never |= record->never;
 	if (error && !record->never)
 		producer->trouble = error;
 	return error == RD_KAFKA_RESP_ERR_NO_ERROR || record->never;
@@ -247,8 +254,8 @@ static bool send_all(struct events_producer *producer, const char *topic,
 	if (!know_topic(producer, topic, deadline, err))
 		return false;
 	for (size_t i = 0; i < n; i++)
-		if (!records[i].delivered && !is_blocked(records, i) &&
-		    !enqueue_or_wait(producer, topic, &records[i], deadline))
+		if (!records[i].delivered && !is_blocked(producer, records, i) &&
+		    !enqueue_or_wait(producer, &records[i], deadline))
 			break;
 	while (producer->in_flight > 0 && time_mono_ms() < deadline) {
 		int wait = left_ms(deadline);
@@ -269,12 +276,12 @@ static void send_singly(struct events_producer *producer, const char *topic,
 			struct err *err)
 {
 	for (size_t i = 0; i < n; i++) {
-		if (records[i].delivered || is_blocked(records, i))
+		if (records[i].delivered || is_blocked(producer, records, i))
 			continue;
 		if (!send_all(producer, topic, &records[i], 1, deadline, err))
 			return;
 		if (producer->too_large)
-			records[i].never = true;
+			records[i].never = producer->any_never = true;
 		else if (!records[i].delivered)
 			return;
 	}
@@ -308,6 +315,7 @@ bool events_producer_send(struct events_producer *producer, const char *topic,
 
 	for (size_t i = 0; i < n; i++)
 		records[i].delivered = records[i].never = false;
+	producer->any_never = false;
 	if (!send_all(producer, topic, records, n, deadline, err))
 		return false;
 	if (producer->too_large)

@@ -14,7 +14,12 @@
 #include "timeutil.h"
 
 /* After a quiet time, how long further events are gathered. */
-#define GATHER_MS      3
+#define GATHER_MS 3
+/* Few events touch few partitions, and a transaction costs the brokers by the
+ * partition: then it need not wait for others. The pause still lets the brokers
+ * finish the one before, or the next has to wait for that. */
+#define QUIET_EVENTS   16
+#define QUIET_MS       10
 #define MAX_TXN_EVENTS 20000
 /* So that a fault that stays does not become a busy loop. */
 #define ABORT_PAUSE_US 200000
@@ -85,6 +90,14 @@ static bool once_more(const struct engine *engine, enum verdict verdict)
 	return true;
 }
 
+/* From the end of one transaction to the next, by what was in the last one. */
+static int64_t interval_ms(const struct engine *engine)
+{
+	int64_t most = engine->cfg->commit_interval_ms;
+
+	return engine->txn_events < QUIET_EVENTS && most > QUIET_MS ? QUIET_MS : most;
+}
+
 bool txn_begin(struct engine *engine)
 {
 	int64_t now = time_mono_ms(), earliest;
@@ -94,7 +107,7 @@ bool txn_begin(struct engine *engine)
 	if (judge(engine, "begin", rd_kafka_begin_transaction(engine->producer)) != DONE)
 		return engine_again(engine, "cannot begin a transaction");
 	/* The first event after a pause does not wait a whole interval. */
-	earliest = engine->last_commit_ms + engine->cfg->commit_interval_ms;
+	earliest = engine->last_commit_ms + interval_ms(engine);
 	engine->txn_deadline_ms = earliest > now + GATHER_MS ? earliest : now + GATHER_MS;
 	engine->txn_events = 0;
 	engine->txn_broken = false;
@@ -110,18 +123,16 @@ bool txn_due(const struct engine *engine, int64_t now_ms)
 
 /* ---- write ---- */
 
-static rd_kafka_resp_err_t try_produce(struct engine *engine, const char *topic,
-				       int32_t partition, struct str key,
-				       struct str value)
+static rd_kafka_resp_err_t try_produce(rd_kafka_topic_t *topic, int32_t partition,
+				       struct str key, struct str value)
 {
-	return rd_kafka_producev(
-		engine->producer, RD_KAFKA_V_TOPIC(topic),
-		RD_KAFKA_V_PARTITION(partition), RD_KAFKA_V_KEY(key.at, key.len),
-		RD_KAFKA_V_VALUE((void *)value.at, value.len),
-		RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
+	if (rd_kafka_produce(topic, partition, RD_KAFKA_MSG_F_COPY, (void *)value.at,
+			     value.len, key.at, key.len, NULL) == 0)
+		return RD_KAFKA_RESP_ERR_NO_ERROR;
+	return rd_kafka_last_error();
 }
 
-void txn_produce(struct engine *engine, const char *topic, int32_t partition,
+void txn_produce(struct engine *engine, rd_kafka_topic_t *topic, int32_t partition,
 		 struct str key, struct str value)
 {
 	int64_t deadline = time_mono_ms() + ENGINE_CALL_MS;
@@ -129,14 +140,14 @@ void txn_produce(struct engine *engine, const char *topic, int32_t partition,
 
 	if (engine->txn_broken)
 		return;
-	error = try_produce(engine, topic, partition, key, value);
+	error = try_produce(topic, partition, key, value);
 	while (error == RD_KAFKA_RESP_ERR__QUEUE_FULL && time_mono_ms() < deadline) {
 		rd_kafka_poll(engine->producer, 10);
-		error = try_produce(engine, topic, partition, key, value);
+		error = try_produce(topic, partition, key, value);
 	}
 	if (!error)
 		return;
-	log_warn("cannot produce", LOG_STR("topic", topic),
+	log_warn("cannot produce", LOG_STR("topic", rd_kafka_topic_name(topic)),
 		 LOG_STR("why", rd_kafka_err2str(error)),
 		 LOG_STR("hint", events_hint(error)));
 	engine->txn_broken = true;
@@ -149,8 +160,8 @@ struct writer {
 
 static void put(const struct writer *writer, struct str key, struct jw *w)
 {
-	txn_produce(writer->engine, writer->engine->cfg->results_topic, writer->partition,
-		    key, w ? jw_text(w) : STR_NONE);
+	txn_produce(writer->engine, writer->engine->topic_results, writer->partition, key,
+		    w ? jw_text(w) : STR_NONE);
 }
 
 static void write_user(const struct user *user, void *arg)

@@ -64,8 +64,7 @@ void dlq_send(struct engine *engine, const rd_kafka_message_t *msg,
 
 	jw_init(&w, MAX_RECORD);
 	write_record(&w, engine, msg, why, with_value);
-	txn_produce(engine, engine->cfg->dlq_topic,
-		    msg->partition % engine->dlq_partitions,
+	txn_produce(engine, engine->topic_dlq, msg->partition % engine->dlq_partitions,
 		    cut(msg->key, msg->key_len, MAX_KEY), jw_text(&w));
 	jw_fini(&w);
 }

@@ -127,7 +127,7 @@ void dlq_send(struct engine *engine, const rd_kafka_message_t *msg,
 bool txn_begin(struct engine *engine);
 bool txn_due(const struct engine *engine, int64_t now_ms);
 /* Into the open transaction; a failure breaks it. value.at NULL: tombstone. */
-void txn_produce(struct engine *engine, const char *topic, int32_t partition,
+void txn_produce(struct engine *engine, rd_kafka_topic_t *topic, int32_t partition,
 		 struct str key, struct str value);
 /* Writes, commits; or aborts and goes back to the last commit. `rewind`: also
  * lets the consumer go back (not when the partitions are being given away). */
