@@ -138,6 +138,10 @@ mutants: ## break one guarantee after the other: does a test notice? (minutes)
 	@tools/install test
 	@tools/run-mutants
 
+test-mysql: ## the tests that need a database, on MySQL's own server (minutes)
+	@tools/install test
+	@tools/test-mysql
+
 T ?= tests/integration
 stack-test: build ## T=tests/integration/test_x.py on a stack that stays up (MODE=debug)
 	@SHOP_STACK_DIR=build/stack-test SHOP_MODE=$(MODE) BUILD=$(BUILD) \

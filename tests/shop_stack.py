@@ -21,6 +21,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 TOOL = str(ROOT / "tools" / "stack")
 REPORTS = ROOT / "reports"
 MODE = os.environ.get("SHOP_MODE", "asan")
+# MySQL's server instead of MariaDB: `make test-mysql`.
+MYSQL_BIN = os.environ.get("TEST_DB_SERVER")
 
 
 def until(check, seconds=20, what="the condition"):
@@ -68,6 +70,7 @@ class Stack:
         self.mode = mode
         args += [] if seed else ["--no-seed"]
         args += ["--kafka-tls"] if kafka_tls else []
+        args += ["--mysql-bin", MYSQL_BIN] if MYSQL_BIN else []
         if programs is not None:
             args += ["--programs", ",".join(programs) or "none"]
         if instances:

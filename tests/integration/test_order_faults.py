@@ -460,7 +460,7 @@ def test_cut_between_two_tries_to_fence(alone):
         post = pool.submit(svc.post, body=ORDER, key="k1")
         until(lambda: alone.shop.states() == ["pending"])
         alone.sql(f"ALTER USER {login} ACCOUNT LOCK")
-        alone.sql(f"KILL USER {login}")
+        alone.cut_connections()
         until(lambda: "undoing an order" in svc.log.read_text())
         assert svc.stop() == 0
         assert isinstance(post.exception(), requests.ConnectionError)

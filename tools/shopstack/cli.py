@@ -66,6 +66,9 @@ def _up_arguments(parser):
         "--mysql", nargs="+", action="extend", default=[], metavar="OPTION",
         help="more options of mariadbd, without dashes: sync-binlog=1",
     )  # fmt: skip
+    parser.add_argument(
+        "--mysql-bin", metavar="FILE", help="MySQL's mysqld in the place of MariaDB (tools/mysql-tree)"
+    )  # fmt: skip
     parser.add_argument("--kafka-tls", action="store_true", help="a TLS listener, used by all")
     parser.add_argument("--nice-ports", action="store_true", help="8080 and 8000 when free")
 
@@ -119,6 +122,7 @@ def _options(args):
         "seed": not args.no_seed,
         "env": args.env,
         "mysql": args.mysql,
+        "mysql_bin": args.mysql_bin,
         "kafka_tls": args.kafka_tls,
         "nice_ports": args.nice_ports,
         "json": str(args.json.resolve()) if args.json else None,

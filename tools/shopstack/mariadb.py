@@ -1,4 +1,4 @@
-"""MariaDB with a data folder of its own, durable commits, small buffers."""
+"""MariaDB (or MySQL, see mysql.py) with a data folder of its own, durable commits, small buffers."""
 
 import getpass
 import os
@@ -8,7 +8,7 @@ import time
 
 import pymysql
 
-from . import proc
+from . import mysql, proc
 from .ui import StackError, tail
 
 NAME = "mysql"
@@ -84,13 +84,18 @@ def argv(layout, port, more=()):
 def start(store, port):
     """Starts the server (and makes its data folder first)."""
     layout, options = store.layout, store.options
-    _init(layout)
+    more = options.get("mysql", ())
+    if options.get("mysql_bin"):
+        mysql.init(layout, options["mysql_bin"])
+        command = mysql.argv(layout, options["mysql_bin"], port, more)
+    else:
+        _init(layout)
+        command = argv(layout, port, more)
     env = {"PATH": os.environ.get("PATH", ""), "TZ": "UTC"}
     for setting in options["env"]:
         if setting.startswith(f"{NAME}:"):
             variable, _, value = setting.removeprefix(f"{NAME}:").partition("=")
             env[variable] = value
-    command = argv(layout, port, options.get("mysql", ()))
     return store.start(NAME, argv=command, env=env, cwd=str(layout.mysql), kind=NAME, port=port)
 
 
