@@ -49,7 +49,7 @@ def check(shop):
     findings = invariants.check(shop.json)
     broken = [f"{f.name}: {f.detail}" for f in findings if not f.ok]
     print(f"invariants: {len(findings) - len(broken)} hold", *(f"BROKEN {line}" for line in broken), sep="\n  ")
-    memory = {name: sum(map(machine.resident_kb, group)) / 1024 for name, group in shop.pids().items()}
+    memory = machine.sample(shop.pids())
     print("resident MB:", json.dumps({k: round(v, 1) for k, v in memory.items()}), f"sum {sum(memory.values()):.0f}")
     return not broken
 

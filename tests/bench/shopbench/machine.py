@@ -28,7 +28,7 @@ class Watch:
 
 
 def describe():
-    return f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}, Linux {os.uname().release}"
+    return f"{os.cpu_count()} cores, load average before {os.getloadavg()[0]:.1f}, Linux {os.uname().release}"
 
 
 def resident_kb(pid):
@@ -45,6 +45,11 @@ def cpu_s(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def sample(pids):
+    """Program -> resident MB of all its instances."""
+    return {name: sum(map(resident_kb, group)) / 1024 for name, group in pids.items()}
+
+
 class Memory:
     """Samples the resident memory of programs every half second; remembers the most."""
 
@@ -55,13 +60,10 @@ class Memory:
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
 
-    def sample(self):
-        return {name: sum(map(resident_kb, pids)) / 1024 for name, pids in self.pids.items()}
-
     def _run(self):
         began = time.monotonic()
         while not self.stop.wait(0.5):
-            now = self.sample()
+            now = sample(self.pids)
             total = sum(now.values())
             self.series.append((round(time.monotonic() - began, 1), round(total, 1)))
             self.peak_sum = max(self.peak_sum, total)

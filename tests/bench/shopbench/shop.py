@@ -5,7 +5,6 @@ import json
 import pathlib
 import secrets
 import subprocess
-import time
 import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 
@@ -150,8 +149,3 @@ def start(folder, build, mode="release", more=()):
 
 def stop(folder):
     subprocess.run([str(TOOL), "down", "--quiet", "--dir", str(folder)], check=False)
-
-
-def wait_quiet(seconds):
-    """A short pause, for what the last run left behind."""
-    time.sleep(seconds)

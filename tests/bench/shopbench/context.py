@@ -1,0 +1,129 @@
+"""What all parts share: the stack, the peers, how long and how often, and what was measured."""
+
+import functools
+import json
+import pathlib
+import statistics
+import sys
+import tempfile
+
+from . import machine, shop, wrk
+from .bare import Bare
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[2]))
+
+import invariants  # noqa: E402
+
+# The same for everybody who uses this server; what comes with tools/stack is made for small machines.
+SERVER = ["innodb-buffer-pool-size=512M", "innodb-log-file-size=512M", "innodb-io-capacity=2000"]
+SLOW_SYNC_US = 2000
+
+
+class Context:
+    """Starts the stacks when a part first asks for them; close() stops what was started."""
+
+    def __init__(self, build, seconds, rounds, stack=None):
+        self.build, self.seconds, self.rounds = pathlib.Path(build).resolve(), seconds, rounds
+        self.given, self.machine = stack, machine.describe()
+        self.folders, self.runs, self.checks, self.memory = [], {}, [], {}
+
+    @property
+    def programs(self):
+        return self.build / "release" / "bench"
+
+    def folder(self):
+        self.folders.append(tempfile.TemporaryDirectory(prefix="shop-bench-"))
+        return pathlib.Path(self.folders[-1].name)
+
+    @functools.cached_property
+    def shop(self):
+        if self.given:
+            return shop.Shop(self.given)
+        self.say("starting the stack")
+        return self._warm(shop.start(self.folder(), self.build, more=["--mysql", *SERVER]))
+
+    def _warm(self, started):
+        """A broker's first minute is several times slower, and nobody's caches are filled."""
+        seconds = min(60, 5 * self.seconds)
+        self.say(f"warming up for {seconds} s")
+        wrk.orders(started.gateway, 32, seconds, *started.buyers("many"))
+        invariants.wait_for_rest(started.json, 120)
+        return started
+
+    @functools.cached_property
+    def bare(self):
+        return Bare(self.shop.json, self.programs)
+
+    @functools.cached_property
+    def slow_shop(self):
+        """As under a managed database: a binlog, and every fsync 2 ms slower."""
+        self.say("starting a stack with binlog and slow fsync")
+        slow = [f"mysql:LD_PRELOAD={self.programs / 'slowsync.so'}", f"mysql:SYNC_US={SLOW_SYNC_US}"]
+        server = [*SERVER, "log-bin=bin", "sync-binlog=1", "binlog-format=ROW", "server-id=1"]
+        return self._warm(shop.start(self.folder(), self.build, more=["--mysql", *server, "--env", *slow]))
+
+    @functools.cached_property
+    def slow_bare(self):
+        return Bare(self.slow_shop.json, self.programs)
+
+    def close(self):
+        for folder in self.folders:
+            shop.stop(folder.name)
+            folder.cleanup()
+
+    # ---- measuring ----
+
+    def say(self, text):
+        print(f"bench: {text}", file=sys.stderr, flush=True)
+
+    def measure(self, name, run):
+        """Runs it and keeps what it returns (a dict) under `name`, with the machine's state."""
+        with machine.Watch() as watch:
+            result = run()
+        result.update(steal=round(watch.steal, 1), busy=round(watch.busy, 1))
+        self.runs.setdefault(name, []).append(result)
+        figures = {key: round(value, 2) for key, value in result.items() if isinstance(value, int | float)}
+        self.say(f"{name}: " + " ".join(f"{key}={value:g}" for key, value in figures.items()))
+        return result
+
+    def median(self, name, key="per_s"):
+        """Over the rounds; None when it was not measured."""
+        values = [run[key] for run in self.runs.get(name, []) if run.get(key) is not None]
+        return statistics.median(values) if values else None
+
+    def ours(self, name, run, of=None):
+        """As measure(), and then waits until the lags are gone, so that nobody else pays for them."""
+        of = of or self.shop
+        with machine.memory(of.pids()) as memory:
+            result = self.measure(name, run)
+            rest = invariants.wait_for_rest(of.json, 120)
+        result["rest_s"] = rest
+        for program, mb in memory.peak.items():
+            self.memory[program] = max(self.memory.get(program, 0), mb)
+        self.memory["all"] = max(self.memory.get("all", 0), memory.peak_sum)
+        result["memory_mb"] = memory.series
+        return result
+
+    def check(self, part, of=None):
+        """The invariants, after everything that a part did."""
+        findings = invariants.check((of or self.shop).json)
+        broken = [f"{finding.name}: {finding.detail}" for finding in findings if not finding.ok]
+        self.checks.append({"part": part, "checked": len(findings), "broken": broken})
+        self.say(f"invariants after {part}: {len(findings) - len(broken)} hold" + "".join(f"\n  BROKEN {b}" for b in broken))
+
+    def in_turn(self, steps):
+        """Round after round, every other one backwards: a drift of the machine hits all alike."""
+        for turn in range(self.rounds):
+            for step in steps if turn % 2 == 0 else reversed(steps):
+                step()
+
+    def dump(self):
+        return {
+            "machine": self.machine, "seconds": self.seconds, "rounds": self.rounds, "server": SERVER,
+            "runs": self.runs, "memory_mb": self.memory, "checks": self.checks,
+        }  # fmt: skip
+
+    def save(self, folder, text):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "bench.json").write_text(json.dumps(self.dump(), indent=1) + "\n", encoding="utf-8")
+        (folder / "bench.md").write_text(text, encoding="utf-8")

@@ -1,0 +1,209 @@
+"""The parts of the benchmark: what is run, in which turn, under which names the results are kept."""
+
+import pathlib
+import subprocess
+import sys
+import time
+
+from . import machine, orderload, probe, wrk
+from .peer import Peer
+from .shop import LOADS, PRODUCTS, USERS
+
+HERE = pathlib.Path(__file__).resolve().parents[1]
+CONNECTIONS = (8, 32, 128, 384)
+HOT_CONNECTIONS = (128, 384)
+WORKERS = ("sync", "gthread")
+PEER_CONNECTIONS = 32
+
+
+def closed(ctx, load, connections, seconds=None):
+    """Orders through our gateway, wrk, as many as the connections carry."""
+    of = ctx.shop
+    run = lambda: wrk.orders(of.gateway, connections, seconds or ctx.seconds, *of.buyers(load))  # noqa: E731
+    return ctx.ours(f"ours {load} {connections}", run)
+
+
+def bare(ctx, mode, load, connections):
+    users, products = LOADS[load]
+    run = lambda: ctx.bare.run(mode, connections, ctx.seconds, users, products)  # noqa: E731
+    return ctx.measure(f"bare {mode} {load} {connections}", run)
+
+
+def best(ctx, load, key="per_s"):
+    """Our median at the number of connections where it is best: (connections, value)."""
+    seen = {c: ctx.median(f"ours {load} {c}", "per_s") for c in CONNECTIONS}
+    seen = {c: rate for c, rate in seen.items() if rate}
+    if not seen:
+        return None, None
+    c = max(seen, key=seen.get)
+    return c, ctx.median(f"ours {load} {c}", key)
+
+
+# ---- orders a second ----
+
+
+def peer_round(ctx, orders=True, reads=True):
+    for worker in WORKERS:
+        with Peer(ctx.shop.json, ctx.bare, ctx.shop.dir / "log", worker) as peer:
+            peer_runs(ctx, peer, worker, orders, reads)
+
+
+def peer_runs(ctx, peer, worker, orders, reads):
+    wrk.orders(peer.url, PEER_CONNECTIONS, 2, 1, USERS, PRODUCTS, plain=True)  # its workers connect at first use
+    if orders:
+        run = lambda: wrk.orders(peer.url, PEER_CONNECTIONS, ctx.seconds, 1, USERS, PRODUCTS, plain=True)  # noqa: E731
+        ctx.measure(f"python orders {worker}", run)["resident_mb"] = round(peer.resident_mb(), 1)
+    if not reads:
+        return
+    for name, path in (("product", "/api/products/%d"), ("users", "/api/users?limit=20")):
+        run = lambda path=path: wrk.gets(peer.url, PEER_CONNECTIONS, ctx.seconds, path, PRODUCTS)  # noqa: E731
+        ctx.measure(f"python {name} {worker}", run)
+
+
+def orders_many(ctx):
+    steps = [lambda: bare(ctx, "plain", "many", 8), lambda: bare(ctx, "batched", "many", 2)]
+    steps += [lambda c=c: closed(ctx, "many", c) for c in CONNECTIONS]
+    steps += [lambda: peer_round(ctx, reads=False)]
+    ctx.in_turn(steps)
+    ctx.check("many")
+
+
+def orders_hot(ctx):
+    steps = []
+    for load in ("hot product", "hot user"):
+        steps += [lambda load=load: bare(ctx, "plain", load, 8), lambda load=load: bare(ctx, "batched", load, 2)]
+        steps += [lambda load=load, c=c: closed(ctx, load, c) for c in HOT_CONNECTIONS]
+    ctx.in_turn(steps)
+    ctx.check("hot")
+
+
+# ---- one at a time ----
+
+
+def single(ctx):
+    """One order at a time, against the two bare transactions and what the way there costs."""
+    product = "/api/products/BENCH-0001"
+    hop = lambda: wrk.gets(ctx.shop.gateway, 1, ctx.seconds, product)  # noqa: E731
+    ctx.in_turn([
+        lambda: bare(ctx, "plain", "many", 1),
+        lambda: closed(ctx, "many", 1),
+        lambda: ctx.measure("ours hop", hop),
+    ])  # fmt: skip
+    ctx.check("single")
+
+
+# ---- open loop ----
+
+
+def capacity(ctx):
+    """Orders a second in a closed loop, by the same generator as the open loop."""
+    of = ctx.shop
+    run = lambda: orderload.run(ctx.programs, of.gateway, of.buyers("many"), 0, ctx.seconds, 384)  # noqa: E731
+    return ctx.ours("ours capacity", run)["per_s"]
+
+
+def open_half(ctx):
+    of = ctx.shop
+    for _ in range(ctx.rounds):
+        rate = round(capacity(ctx) / 2)
+        run = lambda rate=rate: orderload.run(  # noqa: E731
+            ctx.programs, of.gateway, of.buyers("many"), rate, 2 * ctx.seconds, 512
+        )
+        ctx.ours("ours half", run)
+    ctx.check("half")
+
+
+def visible_at(ctx, rate, seconds):
+    """Probes beside a background of so many orders a second; the probes' users get no other orders."""
+    of = ctx.shop
+    first, last, products = of.buyers("many")
+    users = range(last - probe.THREADS + 1, last + 1)
+    line = orderload.command(ctx.programs, of.gateway, (first, last - probe.THREADS, products), rate, seconds, 512, warm=2)
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as background:
+        time.sleep(2.5)
+        result = probe.run(of.gateway, users, seconds)
+        out, _ = background.communicate()
+    load = orderload.figures(out)
+    return {**result, "per_s": load["per_s"], "refused": load["refused"], "broken": load["broken"]}
+
+
+def visible(ctx):
+    """Order -> analytics at 100 and at 2,000 orders a second."""
+    for _ in range(ctx.rounds):
+        for rate in (100, 2000):
+            ctx.ours(f"ours visible {rate}", lambda rate=rate: visible_at(ctx, rate, 3 * ctx.seconds))
+    ctx.check("visible")
+
+
+def overload(ctx):
+    """Three times what it can do, then at once half of it."""
+    of = ctx.shop
+    for _ in range(ctx.rounds):
+        rate = 3 * capacity(ctx)
+        load = lambda rate, seconds, conns, warm: orderload.run(  # noqa: E731
+            ctx.programs, of.gateway, of.buyers("many"), rate, seconds, conns, warm
+        )
+        before = sum(machine.sample(of.pids()).values())
+        result = ctx.measure("ours overload", lambda: load(round(rate), 3 * ctx.seconds, 2048, 2))  # noqa: B023
+        result["memory_before_mb"] = round(before, 1)
+        result["memory_after_mb"] = round(sum(machine.sample(of.pids()).values()), 1)
+        ctx.ours("ours recovery", lambda: load(round(rate / 6), ctx.seconds, 512, 0))  # noqa: B023
+    ctx.check("overload")
+
+
+# ---- reads ----
+
+
+def reads(ctx):
+    def ours(name, path):
+        run = lambda: wrk.gets(ctx.shop.gateway, PEER_CONNECTIONS, ctx.seconds, path, PRODUCTS)  # noqa: E731
+        ctx.measure(f"ours {name}", run)
+
+    ctx.in_turn([
+        lambda: ours("product", "/api/products/BENCH-%04d"),
+        lambda: peer_round(ctx, orders=False),
+        lambda: ours("users", "/api/users?limit=20"),
+    ])  # fmt: skip
+
+
+# ---- slow storage ----
+
+
+def binlog(ctx):
+    of, seconds = ctx.slow_shop, ctx.seconds
+    steps = []
+    for load in ("hot product", "many"):
+        users, products = LOADS[load]
+        plain = lambda users=users, products=products: ctx.slow_bare.run("plain", 8, seconds, users, products)  # noqa: E731
+        steps.append(lambda load=load, run=plain: ctx.measure(f"slow bare plain {load} 8", run))
+        for c in HOT_CONNECTIONS:
+            run = lambda c=c, load=load: wrk.orders(of.gateway, c, seconds, *of.buyers(load))  # noqa: E731
+            steps.append(lambda c=c, load=load, run=run: ctx.ours(f"slow ours {load} {c}", run, of))
+    ctx.in_turn(steps)
+    ctx.check("binlog", of)
+
+
+# ---- starting ----
+
+
+def start(ctx):
+    """Start to ready of each program; restarts all of them, so it comes last."""
+    line = [sys.executable, str(HERE / "start_times.py"), str(ctx.shop.dir / "stack.json")]
+    done = subprocess.run(line, capture_output=True, text=True, check=True)
+    rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines()[2:]]
+    ctx.runs["start ms"] = [{name: float(ms) for name, ms in rows}]
+    ctx.shop.refresh()
+
+
+# Name -> (what it runs, one line of help).
+PARTS = {
+    "many": (orders_many, "orders/s, many users and products, beside ordbench and the Python stack"),
+    "hot": (orders_hot, "orders/s on one product and of one user, beside ordbench"),
+    "single": (single, "one order at a time, beside the two bare transactions"),
+    "half": (open_half, "open loop at half of the own maximum"),
+    "visible": (visible, "order to analytics at 100 and at 2,000 orders/s"),
+    "overload": (overload, "three times capacity, then recovery"),
+    "reads": (reads, "GET of a product and of users, beside the Python stack"),
+    "binlog": (binlog, "hot product with binlog, sync_binlog=1 and 2 ms slower fsync"),
+    "start": (start, "start to ready of each program"),
+}

@@ -1,0 +1,162 @@
+"""The tables: what was measured beside what, and the goals."""
+
+from .parts import CONNECTIONS, WORKERS, best
+
+MISSING = "–"
+
+
+def table(title, head, rows):
+    if not rows:
+        return ""
+    lines = [f"## {title}", "", "| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+    return "\n".join(lines) + "\n\n"
+
+
+def number(value, digits=0):
+    return MISSING if value is None else f"{value:,.{digits}f}"
+
+
+def ratio(value, other, digits=1):
+    return MISSING if not value or not other else f"{value / other:.{digits}f} ×"
+
+
+class Figures:
+    """The medians by name, and what is computed from them."""
+
+    def __init__(self, ctx):
+        self.ctx, self.of = ctx, ctx.median
+
+    def peer(self, what):
+        """The better one of gunicorn's two worker classes."""
+        return max(filter(None, (self.of(f"python {what} {worker}") for worker in WORKERS)), default=None)
+
+    def bare(self, mode, load, connections):
+        return self.of(f"bare {mode} {load} {connections}")
+
+    def ours(self, load):
+        return best(self.ctx, load)[1]
+
+    def slow(self, load):
+        return max(filter(None, (self.of(f"slow ours {load} {c}") for c in CONNECTIONS)), default=None)
+
+
+def over(value, low):
+    """Goal `at least`: seen, and is it reached?"""
+    return MISSING if value is None else "yes" if value >= low else "no"
+
+
+def under(value, high):
+    return MISSING if value is None else "yes" if value <= high else "no"
+
+
+def quotient(value, other):
+    return value / other if value and other else None
+
+
+def goals(f):
+    many, plain = f.ours("many"), f.bare("plain", "many", 8)
+    batched, hop = f.bare("batched", "many", 2), f.of("ours hop", "p50_ms")
+    one, two = f.of("ours many 1", "p50_ms"), f.of("bare plain many 1", "p50_ms")
+    extra = one - two - 2 * hop if None not in (one, two, hop) else None
+    peak, good = f.of("ours capacity"), f.of("ours overload")
+    product, users = quotient(f.of("ours product"), f.peer("product")), quotient(f.of("ours users"), f.peer("users"))
+    slow = quotient(f.slow("hot product"), f.of("slow bare plain hot product 8"))
+    memory = f.ctx.memory.get("all")
+    fast = {rate: (f.of(f"ours visible {rate}", "p50_ms"), f.of(f"ours visible {rate}", "p99_ms")) for rate in (100, 2000)}
+    rows = []
+
+    def row(what, goal, seen, reached):
+        if MISSING not in (seen, reached):
+            rows.append((what, goal, seen, reached))
+
+    row("orders/s, many users and products", "≥ 2 × bare plain, 8 connections", ratio(many, plain),
+        over(quotient(many, plain), 2))  # fmt: skip
+    row("", "≥ 12 × the Python stack", ratio(many, f.peer("orders")), over(quotient(many, f.peer("orders")), 12))
+    row("", "stretch: ≥ 0.35 × bare batched", ratio(many, batched, 2), over(quotient(many, batched), 0.35))
+    for load, goal in (("hot product", 0.8), ("hot user", 0.5)):
+        row(load, f"≥ {goal} × many", ratio(f.ours(load), many, 2), over(quotient(f.ours(load), many), goal))
+    row("hot product; binlog, sync_binlog=1, 2 ms slower fsync", "≥ 10 × bare plain", number(slow, 1) + " ×", over(slow, 10))
+    row("one order at a time", "≤ 1 ms above two bare transactions and the hops", f"{number(extra, 2)} ms", under(extra, 1))
+    row("open loop at half of its maximum, p50", "≤ 10 ms", f"{number(f.of('ours half', 'p50_ms'), 1)} ms",
+        under(f.of("ours half", "p50_ms"), 10))  # fmt: skip
+    row("open loop at half of its maximum, p99", "≤ 40 ms", f"{number(f.of('ours half', 'p99_ms'), 1)} ms",
+        under(f.of("ours half", "p99_ms"), 40))  # fmt: skip
+    row("order → analytics at 100/s, p50", "≤ 60 ms", f"{number(fast[100][0], 1)} ms", under(fast[100][0], 60))
+    row("order → analytics at 100/s, p99", "≤ 150 ms", f"{number(fast[100][1], 1)} ms", under(fast[100][1], 150))
+    row("order → analytics at 2,000/s, p99", "≤ 250 ms", f"{number(fast[2000][1], 1)} ms", under(fast[2000][1], 250))
+    row("GET a product", "≥ 60 × the Python stack", number(product, 1) + " ×", over(product, 60))
+    row("GET users", "≥ 20 × the Python stack", number(users, 1) + " ×", over(users, 20))
+    row("goodput at 3 × capacity", "≥ 0.8 × the peak", ratio(good, peak, 2), over(quotient(good, peak), 0.8))
+    row("resident memory of the seven programs", "≤ 200 MB", f"{number(memory)} MB", under(memory, 200))
+    return table("Goals", ("what", "goal", "seen", "reached"), rows)
+
+
+def runs(f):
+    """Every name with its medians, in the order in which they were first run."""
+    rows = []
+    for name, several in f.ctx.runs.items():
+        if name == "start ms":
+            continue
+        rates = [run["per_s"] for run in several]
+        rows.append((
+            name, number(f.of(name)), f"{number(min(rates))}–{number(max(rates))}", number(f.of(name, "p50_ms"), 1),
+            number(f.of(name, "p99_ms"), 1), number(f.of(name, "refused")), number(f.of(name, "broken")),
+            number(f.of(name, "busy")), number(f.of(name, "steal")),
+        ))  # fmt: skip
+    head = ("run", "a second", "min–max", "p50 ms", "p99 ms", "refused", "broken", "busy %", "steal %")
+    return table(f"All runs, medians of {f.ctx.rounds}", head, rows)
+
+
+def overload(f):
+    rows = []
+    for run in f.ctx.runs.get("ours overload", []):
+        rows.append((
+            number(run["due_per_s"]), number(run["per_s"]), number(run["p50_ms"], 1), number(run["p99_ms"], 1),
+            number(run["refused"] / (3 * f.ctx.seconds)), number(run["refused_p50_ms"], 1),
+            number(run["refused_p99_ms"], 1), f"{run['memory_before_mb']:.0f} → {run['memory_after_mb']:.0f}",
+        ))  # fmt: skip
+    head = ("due/s", "accepted/s", "p50 ms", "p99 ms", "refused/s", "p50 ms", "p99 ms", "memory MB")
+    text = table("Overload, each round", head, rows)
+    recovery = [
+        (number(run["due_per_s"]), " ".join(str(second[1]) for second in run["by_second"][:5]), number(run["p99_ms"], 1))
+        for run in f.ctx.runs.get("ours recovery", [])
+    ]
+    return text + table("Right after it", ("due/s", "accepted in second 1 2 3 4 5", "p99 ms"), recovery)
+
+
+def longest(seconds):
+    return "never" if None in seconds else f"{max(seconds):.1f}"
+
+
+def lags(f):
+    rows = []
+    for name, several in f.ctx.runs.items():
+        rests = [run["rest_s"] for run in several if "rest_s" in run]
+        if rests:
+            rows.append((name, *(longest([rest[key] for rest in rests]) for key in rests[0])))
+    head = ("after", "outbox s", "reservations s", "analytics s", "notifications stored s")
+    return table("Until the lags were gone, the longest", head, rows)
+
+
+def memory(f):
+    rows = [(name, number(mb, 1)) for name, mb in f.ctx.memory.items()]
+    text = table("Most resident memory during all this", ("program", "MB"), rows)
+    starts = f.ctx.runs.get("start ms", [{}])[0]
+    return text + table("Start to ready, median of 5", ("program", "ms"), [(k, number(v)) for k, v in starts.items()])
+
+
+def checks(f):
+    rows = [(one["part"], one["checked"], "; ".join(one["broken"]) or "none") for one in f.ctx.checks]
+    return table("Invariants after each part", ("part", "checked", "broken"), rows)
+
+
+def text(ctx, minutes):
+    f = Figures(ctx)
+    head = (
+        f"# Benchmark\n\n{ctx.machine}; {ctx.seconds} s a run, rounds: {ctx.rounds}, {minutes:.0f} minutes in all. "
+        "MariaDB, durable (`innodb_flush_log_at_trx_commit=1`), for everybody: "
+        + ", ".join(f"`{option}`" for option in ctx.dump()["server"])
+        + ".\n\n"
+    )
+    return head + goals(f) + runs(f) + overload(f) + lags(f) + memory(f) + checks(f)
