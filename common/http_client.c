@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "http_client_internal.h"
+#include "http_text.h"
 #include "js.h"
 #include "log.h"
 #include "timeutil.h"
@@ -76,6 +77,12 @@ void http_client_free(struct http_client *client)
 		client_call_failed(TAILQ_FIRST(&client->waiting), &err);
 	while (!TAILQ_EMPTY(&client->idle))
 		client_conn_free(TAILQ_FIRST(&client->idle));
+	while (client->series) {
+		struct call_series *next = client->series->next;
+
+		free(client->series);
+		client->series = next;
+	}
 	loop_timer_free(client->kick);
 	origin_resolver_free(client->dns);
 	free(client);
@@ -111,27 +118,36 @@ static bool is_idempotent(const char *method)
 	return false;
 }
 
+static bool has_body(const struct http_call *spec)
+{
+	return spec->body.len > 0 || strcmp(spec->method, "POST") == 0 ||
+	       strcmp(spec->method, "PUT") == 0;
+}
+
 static void build_request(struct client_call *call, const struct http_call *spec)
 {
 	struct evbuffer *text = evbuffer_new();
+	struct http_text w = {.out = text};
 
-	evbuffer_add_printf(text, "%s %s HTTP/1.1\r\nHost: %s\r\n", spec->method,
-			    spec->path, call->client->origin.authority);
+	http_text_add(&w, str_from(spec->method));
+	http_text_add(&w, STR(" "));
+	http_text_add(&w, str_from(spec->path));
+	http_text_add(&w, STR(" HTTP/1.1\r\n"));
+	http_text_field(&w, STR("Host"), str_from(call->client->origin.authority));
 	for (const struct http_header_pair *h = spec->headers; h && h->name; h++) {
 		if (h->value.at)
-			evbuffer_add_printf(text, "%s: " STR_FMT "\r\n", h->name,
-					    STR_ARG(h->value));
+			http_text_field(&w, str_from(h->name), h->value);
 	}
 	if (spec->body.len)
-		evbuffer_add_printf(text, "Content-Type: application/json\r\n");
-	if (spec->body.len || strcmp(spec->method, "POST") == 0 ||
-	    strcmp(spec->method, "PUT") == 0)
-		evbuffer_add_printf(text, "Content-Length: %zu\r\n", spec->body.len);
-	evbuffer_add(text, "\r\n", 2);
-	evbuffer_add(text, spec->body.at, spec->body.len);
+		http_text_field(&w, STR("Content-Type"), STR("application/json"));
+	if (has_body(spec))
+		http_text_length(&w, spec->body.len);
+	http_text_add(&w, STR("\r\n"));
+	http_text_add(&w, spec->body);
+	http_text_end(&w);
 
 	call->request_len = evbuffer_get_length(text);
-	call->request = xcalloc(1, call->request_len);
+	call->request = xrealloc(NULL, call->request_len);
 	evbuffer_remove(text, call->request, call->request_len);
 	evbuffer_free(text);
 }
@@ -261,23 +277,60 @@ void client_call_again(struct client_call *call)
 
 /* ---- the answer ---- */
 
+/* The series of a label, looked up once. Labels are literals, and few. */
+static struct call_series *series_of(struct http_client *client, const char *label)
+{
+	struct call_series *series = client->series;
+	char labels[96];
+
+	while (series && series->label != label)
+		series = series->next;
+	if (series)
+		return series;
+	series = xcalloc(1, sizeof(*series));
+	series->label = label;
+	snprintf(labels, sizeof(labels), "call=\"%s\"", label);
+	series->seconds =
+		metrics_histogram(client->metrics, "shop_http_client_call_seconds",
+				  "time until the answer or the failure", labels);
+	series->next = client->series;
+	client->series = series;
+	return series;
+}
+
+static struct metric *result_series(struct http_client *client,
+				    struct call_series *series, const char *result)
+{
+	char labels[160];
+	size_t i = 0;
+
+	while (i < CALL_RESULTS && series->results[i].name &&
+	       strcmp(series->results[i].name, result) != 0)
+		i++;
+	if (i < CALL_RESULTS && series->results[i].name)
+		return series->results[i].count;
+	snprintf(labels, sizeof(labels), "call=\"%s\",result=\"%s\"", series->label,
+		 result);
+	if (i == CALL_RESULTS)
+		i--;
+	series->results[i].name = result;
+	series->results[i].count =
+		metrics_counter(client->metrics, "shop_http_client_calls_total",
+				"calls to other services", labels);
+	return series->results[i].count;
+}
+
+/* `result` is a literal. */
 static void count(const struct client_call *call, const char *result)
 {
-	struct metrics *metrics = call->client->metrics;
-	char labels[160];
+	struct http_client *client = call->client;
+	struct call_series *series;
 
-	if (!metrics)
+	if (!client->metrics)
 		return;
-	snprintf(labels, sizeof(labels), "call=\"%s\",result=\"%s\"", call->label,
-		 result);
-	metric_add(metrics_counter(metrics, "shop_http_client_calls_total",
-				   "calls to other services", labels),
-		   1);
-	snprintf(labels, sizeof(labels), "call=\"%s\"", call->label);
-	metric_observe_us(metrics_histogram(metrics, "shop_http_client_call_seconds",
-					    "time until the answer or the failure",
-					    labels),
-			  time_mono_us() - call->started_us);
+	series = series_of(client, call->label);
+	metric_add(result_series(client, series, result), 1);
+	metric_observe_us(series->seconds, time_mono_us() - call->started_us);
 }
 
 static void call_free(struct client_call *call)
@@ -297,12 +350,11 @@ void client_call_answered(struct client_call *call, const struct client_conn *co
 	struct full_answer answer = {.pub = {.status = conn->head.status,
 					     .body = {conn->body, conn->body_len}},
 				     .head = &conn->head};
-	char result[4] = "0xx";
+	static const char *const classes[] = {"0xx", "1xx", "2xx", "3xx", "4xx", "5xx"};
 
 	if (!answer.pub.body.at)
 		answer.pub.body = STR("");
-	result[0] = (char)('0' + conn->head.status / 100);
-	count(call, result);
+	count(call, classes[conn->head.status / 100]);
 	call->cb(&answer.pub, NULL, call->arg);
 	call_free(call);
 }

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "http_client_internal.h"
+#include "http_push.h"
 
 #define CLIENT_MAX_INFO  16    /* 1xx answers before the real one */
 #define CLIENT_READ_HIGH 65536 /* bytes read ahead of the parser */
@@ -94,8 +95,10 @@ static void write_request(struct client_conn *conn)
 	conn->n_info = 0;
 	conn->scanned = 0;
 	conn->body_len = 0;
-	bufferevent_enable(conn->bev, EV_READ | EV_WRITE);
+	bufferevent_enable(conn->bev, EV_READ);
+	http_push_begin(conn->bev);
 	bufferevent_write(conn->bev, conn->call->request, conn->call->request_len);
+	http_push_end(conn->bev, false);
 }
 
 void client_conn_send(struct client_conn *conn, struct client_call *call)

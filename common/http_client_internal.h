@@ -53,12 +53,25 @@ struct client_conn {
 };
 TAILQ_HEAD(client_conns, client_conn);
 
+/* Of the calls with one label: five classes of status, and what may go wrong. */
+#define CALL_RESULTS 10
+struct call_series {
+	struct call_series *next;
+	const char *label;
+	struct metric *seconds;
+	struct {
+		const char *name;
+		struct metric *count;
+	} results[CALL_RESULTS];
+};
+
 struct http_client {
 	struct loop *loop;
 	struct origin origin;
 	struct evdns_base *dns; /* NULL when the origin is an address */
 	struct http_client_config cfg;
 	struct metrics *metrics; /* may be NULL */
+	struct call_series *series;
 	struct client_calls waiting;
 	unsigned n_waiting, n_conns;
 	struct client_conns idle, busy; /* idle: last used first */

@@ -1,6 +1,4 @@
 /* http_fields.c - header fields: character classes, look-up, lists, hop-by-hop. */
-#include <strings.h>
-
 #include "http_chars.h"
 #include "http_parse.h"
 
@@ -91,10 +89,8 @@ struct str http_field_get(const struct http_head *head, const char *name)
 	return STR_NONE;
 }
 
-bool http_list_has(struct str list, const char *token)
+static bool list_names(struct str list, struct str want)
 {
-	struct str want = str_from(token);
-
 	while (list.len > 0) {
 		const char *comma = memchr(list.at, ',', list.len);
 		size_t len = comma ? (size_t)(comma - list.at) : list.len;
@@ -108,10 +104,15 @@ bool http_list_has(struct str list, const char *token)
 	return false;
 }
 
-static bool one_of(struct str name, const char *const *names)
+bool http_list_has(struct str list, const char *token)
 {
-	for (; *names; names++) {
-		if (str_ieq(name, str_from(*names)))
+	return list_names(list, str_from(token));
+}
+
+bool http_name_in(struct str name, const struct str *names)
+{
+	for (; names->at; names++) {
+		if (str_ieq(name, *names))
 			return true;
 	}
 	return false;
@@ -120,14 +121,9 @@ static bool one_of(struct str name, const char *const *names)
 /* Is `name` in any Connection field of this head? */
 static bool named_by_connection(const struct http_head *head, struct str name)
 {
-	char token[64];
-
-	/* Longer names are ours to forward: nobody needs such an option. */
-	if (!str_copy(token, sizeof(token), name))
-		return false;
 	for (unsigned i = 0; i < head->n_fields; i++) {
 		if (str_ieq(head->fields[i].name, STR("connection")) &&
-		    http_list_has(head->fields[i].value, token))
+		    list_names(head->fields[i].value, name))
 			return true;
 	}
 	return false;
@@ -135,20 +131,28 @@ static bool named_by_connection(const struct http_head *head, struct str name)
 
 bool http_field_is_hop(const struct http_head *head, const struct http_field *field)
 {
-	static const char *const hop[] = {
-		"connection", "keep-alive",         "proxy-connection",
-		"te",         "transfer-encoding",  "trailer",
-		"upgrade",    "proxy-authenticate", "proxy-authorization",
-		NULL};
+	static const struct str hop[] = {STR_INIT("connection"),
+					 STR_INIT("keep-alive"),
+					 STR_INIT("proxy-connection"),
+					 STR_INIT("te"),
+					 STR_INIT("transfer-encoding"),
+					 STR_INIT("trailer"),
+					 STR_INIT("upgrade"),
+					 STR_INIT("proxy-authenticate"),
+					 STR_INIT("proxy-authorization"),
+					 {NULL, 0}};
 	/* A client must not be able to strip these by naming them. */
-	static const char *const kept[] = {"host", "content-length", "authorization",
-					   "traceparent", NULL};
-	static const struct str forwarded = {"x-forwarded-", 12};
+	static const struct str kept[] = {STR_INIT("host"),
+					  STR_INIT("content-length"),
+					  STR_INIT("authorization"),
+					  STR_INIT("traceparent"),
+					  {NULL, 0}};
+	static const struct str forwarded = STR_INIT("x-forwarded-");
 	struct str name = field->name;
 
-	if (one_of(name, hop))
+	if (http_name_in(name, hop))
 		return true;
-	if (one_of(name, kept) ||
+	if (http_name_in(name, kept) ||
 	    (name.len > forwarded.len &&
 	     str_ieq((struct str){name.at, forwarded.len}, forwarded)))
 		return false;

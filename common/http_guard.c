@@ -9,7 +9,9 @@
 #include <stdlib.h>
 
 #include "http_internal.h"
+#include "http_push.h"
 #include "http_status.h"
+#include "http_text.h"
 #include "id.h"
 #include "log.h"
 
@@ -46,9 +48,13 @@ static void hand_over(struct http_conn *conn, struct evbuffer *dst)
 {
 	size_t len = conn->body ? evbuffer_get_length(conn->body) : 0;
 
-	evbuffer_add_printf(dst,
-			    "%s / HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n",
-			    http_method_name(conn->msg->head.method), len);
+	struct http_text w = {.out = dst};
+
+	http_text_add(&w, str_from(http_method_name(conn->msg->head.method)));
+	http_text_add(&w, STR(" / HTTP/1.1\r\nHost: x\r\n"));
+	http_text_length(&w, len);
+	http_text_add(&w, STR("\r\n"));
+	http_text_end(&w);
 	if (len > 0)
 		evbuffer_add_buffer(dst, conn->body);
 	conn->state = HTTP_CONN_BUSY;
@@ -81,9 +87,12 @@ static void begin_body(struct http_conn *conn, struct evbuffer *src)
 	if (!conn->body)
 		conn->body = evbuffer_new();
 	http_conn_timer(conn, conn->server->limits.body_s);
-	if (says_continue(head) && evbuffer_get_length(src) == 0)
+	if (says_continue(head) && evbuffer_get_length(src) == 0) {
+		http_push_begin(conn->under);
 		evbuffer_add_printf(bufferevent_get_output(conn->under),
 				    "HTTP/1.1 100 Continue\r\n\r\n");
+		http_push_end(conn->under, false);
+	}
 }
 
 /* true: there is more to do. */
@@ -104,7 +113,8 @@ static bool read_head(struct http_conn *conn, struct evbuffer *src)
 		return false;
 	conn->begun = true;
 	conn->scanned = 0;
-	conn->msg = xcalloc(1, sizeof(*conn->msg) + (size_t)end);
+	/* The parser sets the head, whose table of fields is large. */
+	conn->msg = xrealloc(NULL, sizeof(*conn->msg) + (size_t)end);
 	evbuffer_remove(src, conn->msg->text, (size_t)end);
 	status = http_parse_request((struct str){conn->msg->text, (size_t)end},
 				    &conn->msg->head);

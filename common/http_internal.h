@@ -16,6 +16,7 @@
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <evhtp/evhtp.h>
+#include <time.h>
 
 #include "http.h"
 #include "http_parse.h"
@@ -91,6 +92,9 @@ struct http_server {
 	loop_fn drained; /* NULL: told already */
 	void *drained_arg;
 	struct loop_timer *turn; /* tells `drained` on a turn of its own */
+	time_t date_s;           /* the second that `date` shows */
+	char date[40];
+	size_t date_len;
 };
 
 struct http_alloc_block {
@@ -120,8 +124,9 @@ struct http_req {
 	char id[68];
 	struct http_alloc_block *blocks;
 	struct http_done *done;
-	struct evbuffer *headers; /* set by the handler, as lines */
-	struct evbuffer *out;     /* the whole answer */
+	char *headers; /* set by the handler, as lines */
+	size_t headers_len;
+	struct evbuffer *out; /* the whole answer */
 	int status;
 	bool replied;
 	bool sending; /* the deferred call that sends it is due */

@@ -120,6 +120,12 @@ int http_head_end(struct str in, size_t *scanned)
 
 /* ---- fields ---- */
 
+/* Not the table of fields: it is large, and only its first n_fields count. */
+static void clear(struct http_head *head)
+{
+	memset(head, 0, offsetof(struct http_head, fields));
+}
+
 /* What the fields say about the message's framing. */
 struct framing {
 	unsigned hosts, lengths, encodings;
@@ -377,7 +383,7 @@ int http_parse_request(struct str head, struct http_head *out)
 	struct str line;
 	int status;
 
-	*out = (struct http_head){0};
+	clear(out);
 	head.at += skip;
 	head.len -= skip;
 	if (!cut_line(&head, &line))
@@ -422,7 +428,7 @@ int http_parse_response(struct str head, bool to_head, struct http_head *out)
 	struct framing f = {0};
 	struct str line;
 
-	*out = (struct http_head){0};
+	clear(out);
 	if (!cut_line(&head, &line) || !parse_status_line(line, out) ||
 	    parse_fields(head, out, &f) != 0)
 		return -1;

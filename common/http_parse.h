@@ -58,7 +58,7 @@ struct http_head {
 	uint64_t content_length;
 	bool close; /* the connection ends after this message */
 	unsigned n_fields;
-	struct http_field fields[HTTP_MAX_FIELDS];
+	struct http_field fields[HTTP_MAX_FIELDS]; /* last, and only n_fields are set */
 };
 
 /* Where does the head at the start of `in` end (offset behind the empty line)?
@@ -82,6 +82,8 @@ bool http_list_has(struct str list, const char *token);
  * Content-Length, Authorization, X-Forwarded-* and traceparent never count as
  * hop-by-hop, whatever Connection names. */
 bool http_field_is_hop(const struct http_head *head, const struct http_field *field);
+/* Is it one of these, whatever the case of its letters? The table ends with {NULL, 0}. */
+bool http_name_in(struct str name, const struct str *names);
 /* A token (RFC 9110 section 5.6.2)? A field value without CR, LF, NUL, controls? */
 bool http_is_token(struct str s);
 bool http_is_value(struct str s);

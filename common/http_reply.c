@@ -12,18 +12,25 @@
 #include <time.h>
 
 #include "http_internal.h"
+#include "http_push.h"
 #include "http_status.h"
+#include "http_text.h"
 #include "log.h"
 #include "timeutil.h"
 
-static void http_date(char *dst, size_t size)
+/* The Date field's value: made once a second. */
+static struct str http_date(struct http_server *server)
 {
 	time_t now = (time_t)(time_now_ms() / 1000);
 	struct tm tm;
 
-	gmtime_r(&now, &tm);
-	if (strftime(dst, size, "%a, %d %b %Y %H:%M:%S GMT", &tm) == 0)
-		dst[0] = '\0';
+	if (now != server->date_s) {
+		gmtime_r(&now, &tm);
+		server->date_len = strftime(server->date, sizeof(server->date),
+					    "%a, %d %b %Y %H:%M:%S GMT", &tm);
+		server->date_s = now;
+	}
+	return (struct str){server->date, server->date_len};
 }
 
 bool http_reply_to_head(const struct http_req *req)
@@ -38,26 +45,34 @@ bool http_reply_closes(const struct http_req *req)
 	       http_conn_at_end(req->conn) || req->conn->server->draining;
 }
 
+static void write_head(struct http_text *w, struct http_req *req, int status,
+		       const struct http_fields *fields)
+{
+	http_text_add(w, STR("HTTP/1.1 "));
+	http_text_number(w, (uint64_t)status);
+	http_text_add(w, STR(" "));
+	http_text_add(w, str_from(http_reason(status)));
+	http_text_add(w, STR("\r\n"));
+	http_text_field(w, STR("Date"), http_date(req->conn->server));
+	http_text_field(w, STR("X-Request-Id"), str_from(req->id));
+	if (fields->content_type)
+		http_text_field(w, STR("Content-Type"), str_from(fields->content_type));
+	if (fields->length >= 0)
+		http_text_length(w, (uint64_t)fields->length);
+	if (fields->chunked)
+		http_text_field(w, STR("Transfer-Encoding"), STR("chunked"));
+	if (fields->close)
+		http_text_field(w, STR("Connection"), STR("close"));
+	http_text_add(w, (struct str){req->headers, req->headers_len});
+	http_text_add(w, STR("\r\n"));
+}
+
 void http_reply_head(struct http_req *req, int status, const struct http_fields *fields)
 {
-	struct evbuffer *out = req->out;
-	char date[40];
+	struct http_text w = {.out = req->out};
 
-	http_date(date, sizeof(date));
-	evbuffer_add_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\nX-Request-Id: %s\r\n",
-			    status, http_reason(status), date, req->id);
-	if (fields->content_type)
-		evbuffer_add_printf(out, "Content-Type: %s\r\n", fields->content_type);
-	if (fields->length >= 0)
-		evbuffer_add_printf(out, "Content-Length: %lld\r\n",
-				    (long long)fields->length);
-	if (fields->chunked)
-		evbuffer_add_printf(out, "Transfer-Encoding: chunked\r\n");
-	if (fields->close)
-		evbuffer_add_printf(out, "Connection: close\r\n");
-	if (req->headers)
-		evbuffer_add_buffer(out, req->headers);
-	evbuffer_add(out, "\r\n", 2);
+	write_head(&w, req, status, fields);
+	http_text_end(&w);
 }
 
 static void log_reply(struct http_req *req, uint64_t us)
@@ -88,7 +103,12 @@ static void on_send(void *arg)
 		evhtp_request_enable_flag(ev, EVHTP_REQ_FLAG_KEEPALIVE);
 	else
 		evhtp_request_disable_flag(ev, EVHTP_REQ_FLAG_KEEPALIVE);
+	http_push_begin(req->conn->under);
 	evhtp_send_reply_body(ev, req->out);
+	/* What did not fit under the filter's limit follows from the loop. */
+	http_push_end(req->conn->under,
+		      req->stream || evbuffer_get_length(bufferevent_get_output(
+					     req->conn->filter)) > 0);
 	if (req->stream)
 		http_stream_begin(req->stream);
 	else
@@ -111,14 +131,17 @@ void http_reply_finish(struct http_req *req, int status)
 
 void http_set_header(struct http_req *req, const char *name, const char *value)
 {
+	size_t more;
+
 	if (!http_is_token(str_from(name)) || !http_is_value(str_from(value))) {
 		log_warn("header dropped: bad character", LOG_STR("name", name),
 			 LOG_STR("request_id", req->id));
 		return;
 	}
-	if (!req->headers)
-		req->headers = evbuffer_new();
-	evbuffer_add_printf(req->headers, "%s: %s\r\n", name, value);
+	more = strlen(name) + strlen(value) + 4;
+	req->headers = xrealloc(req->headers, req->headers_len + more + 1);
+	snprintf(req->headers + req->headers_len, more + 1, "%s: %s\r\n", name, value);
+	req->headers_len += more;
 }
 
 static bool bodiless(int status)

@@ -11,7 +11,8 @@
 
 #define ID_HEX_LEN 32 /* 128 bits as lower-case hex */
 
-/* The kernel's random bytes; aborts if there are none. */
+/* The kernel's random bytes, at most 256; aborts if there are none. Each thread keeps
+ * a few in store; a forked child does not get those of its parent. */
 void id_random(void *dst, size_t n);
 /* dst holds ID_HEX_LEN + 1 bytes. Used for request, reservation and event ids. */
 void id_new(char *dst);

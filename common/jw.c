@@ -1,7 +1,6 @@
 /* jw.c - the JSON writer. */
 #include "jw.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -121,10 +120,9 @@ static void put_escaped(struct jw *w, unsigned char c)
 	put(w, at, strlen(at));
 }
 
-static bool plain(unsigned char c)
-{
-	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
-}
+/* What cannot be copied as it is. */
+static const bool special[256] = {
+	[0 ... 0x1f] = true, ['"'] = true, ['\\'] = true, [0x7f ... 0xff] = true};
 
 /* Length of the longest well-formed UTF-8 sequence at s, or 0. */
 static size_t sequence(const char *at, size_t left)
@@ -144,7 +142,7 @@ static void put_string(struct jw *w, struct str s)
 	while (i < s.len) {
 		unsigned char c = (unsigned char)s.at[i];
 
-		if (plain(c)) {
+		if (!special[c]) {
 			i++;
 			continue;
 		}
@@ -197,10 +195,16 @@ void jw_raw(struct jw *w, struct str json)
 
 void jw_int(struct jw *w, int64_t n)
 {
-	char text[24];
-	int len = snprintf(text, sizeof(text), "%" PRId64, n);
+	char text[24], *at = text + sizeof(text);
+	uint64_t left = n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
 
-	jw_raw(w, (struct str){text, (size_t)len});
+	do {
+		*--at = (char)('0' + left % 10);
+		left /= 10;
+	} while (left);
+	if (n < 0)
+		*--at = '-';
+	jw_raw(w, (struct str){at, (size_t)(text + sizeof(text) - at)});
 }
 
 void jw_bool(struct jw *w, bool b)

@@ -1,6 +1,8 @@
-/* log.c - format a line on the stack and write it in one piece. */
+/* log.c - format a line, and write it in one piece, alone or with others. */
 #include "log.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "jw.h"
@@ -8,6 +10,8 @@
 
 #define LINE_MAX_BYTES  8192
 #define VALUE_MAX_BYTES 2048
+/* A line that comes so long after the last write is not one of thousands. */
+#define ALONE_US 2000
 
 /* Set once before threads start, then only read. */
 static struct {
@@ -39,6 +43,15 @@ bool log_enabled(enum log_level level)
 	return level >= self.min;
 }
 
+static void put_ms(struct jw *w, int64_t us)
+{
+	char text[32];
+	int len = snprintf(text, sizeof(text), "%" PRId64 ".%03d", us / 1000,
+			   (int)(us % 1000));
+
+	jw_raw(w, (struct str){text, (size_t)len});
+}
+
 static void put_field(struct jw *w, const struct log_field *f)
 {
 	jw_key(w, f->key);
@@ -54,6 +67,7 @@ static void put_field(struct jw *w, const struct log_field *f)
 	case LOG_T_INT: jw_int(w, f->i); break;
 	case LOG_T_BOOL: jw_bool(w, f->i != 0); break;
 	case LOG_T_DOUBLE: jw_double(w, f->d); break;
+	case LOG_T_MS: put_ms(w, f->i); break;
 	}
 }
 
@@ -87,4 +101,40 @@ void log_write(enum log_level level, const char *msg, const struct log_field *fi
 	line[len++] = '\n';
 	if (write(STDERR_FILENO, line, len) < 0)
 		return; /* nowhere left to say so */
+}
+
+void log_batch_flush(struct log_batch *batch)
+{
+	size_t len = batch->len;
+
+	batch->flushed_us = time_mono_us();
+	batch->len = 0;
+	if (len > 0 && write(STDERR_FILENO, batch->text, len) < 0)
+		return; /* nowhere left to say so */
+}
+
+/* false: it does not fit behind what is there. */
+static bool append(struct log_batch *batch, enum log_level level, const char *msg,
+		   const struct log_field *fields)
+{
+	size_t len;
+
+	if (!format(batch->text + batch->len, sizeof(batch->text) - batch->len, level,
+		    msg, fields, &len))
+		return false;
+	batch->len += len;
+	batch->text[batch->len++] = '\n';
+	return true;
+}
+
+void log_batch_write(struct log_batch *batch, enum log_level level, const char *msg,
+		     const struct log_field *fields)
+{
+	if (!append(batch, level, msg, fields)) {
+		log_batch_flush(batch);
+		if (!append(batch, level, msg, fields))
+			log_write(level, msg, fields);
+	}
+	if (time_mono_us() - batch->flushed_us > ALONE_US)
+		log_batch_flush(batch);
 }

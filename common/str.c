@@ -3,21 +3,19 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <strings.h>
 
-bool str_eq(struct str a, struct str b)
+static unsigned char lower(char c)
 {
-	return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
+	return c >= 'A' && c <= 'Z' ? (unsigned char)(c | 0x20) : (unsigned char)c;
 }
 
-bool str_eqz(struct str a, const char *z)
+bool str_ieq_bytes(const char *a, const char *b, size_t len)
 {
-	return str_eq(a, str_from(z));
-}
-
-bool str_ieq(struct str a, struct str b)
-{
-	return a.len == b.len && (a.len == 0 || strncasecmp(a.at, b.at, a.len) == 0);
+	for (size_t i = 0; i < len; i++) {
+		if (a[i] != b[i] && lower(a[i]) != lower(b[i]))
+			return false;
+	}
+	return true;
 }
 
 bool str_starts(struct str s, struct str head)

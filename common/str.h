@@ -16,7 +16,12 @@ struct str {
 	size_t len;
 };
 
-#define STR(lit)   ((struct str){(lit), sizeof(lit) - 1})
+#define STR(lit) ((struct str){(lit), sizeof(lit) - 1})
+/* The same for tables. */
+#define STR_INIT(lit)                  \
+	{                              \
+		(lit), sizeof(lit) - 1 \
+	}
 #define STR_NONE   ((struct str){NULL, 0})
 #define STR_FMT    "%.*s"
 #define STR_ARG(s) (int)(s).len, (s).at
@@ -26,10 +31,24 @@ static inline struct str str_from(const char *z)
 	return (struct str){z, z ? strlen(z) : 0};
 }
 
-bool str_eq(struct str a, struct str b);
-bool str_eqz(struct str a, const char *z);
-/* ASCII only: header names, methods, tokens. */
-bool str_ieq(struct str a, struct str b);
+static inline bool str_eq(struct str a, struct str b)
+{
+	return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
+}
+
+static inline bool str_eqz(struct str a, const char *z)
+{
+	return str_eq(a, str_from(z));
+}
+
+/* Equal but for the case of ASCII letters? */
+bool str_ieq_bytes(const char *a, const char *b, size_t len);
+/* ASCII only: header names, methods, tokens. Most differ in length already. */
+static inline bool str_ieq(struct str a, struct str b)
+{
+	return a.len == b.len && str_ieq_bytes(a.at, b.at, a.len);
+}
+
 bool str_starts(struct str s, struct str head);
 struct str str_trim(struct str s); /* spaces and tabs, both ends */
 

@@ -1,8 +1,11 @@
 /* timeutil.c - days-from-civil arithmetic instead of timegm(): no locale, no TZ. */
 #include "timeutil.h"
 
-#include <stdio.h>
 #include <time.h>
+
+/* 0001-01-01T00:00:00Z and 9999-12-31T23:59:59.999Z */
+#define TIME_MIN_MS (-62135596800000)
+#define TIME_MAX_MS 253402300799999
 
 int64_t time_now_ms(void)
 {
@@ -25,26 +28,51 @@ int64_t time_mono_ms(void)
 	return (int64_t)(time_mono_us() / 1000u);
 }
 
+/* Howard Hinnant's civil_from_days: day, month, year of days since 1970-01-01. */
+static void civil_from_days(int64_t days, unsigned *y, unsigned *m, unsigned *d)
+{
+	unsigned z = (unsigned)(days + 719468); /* from the year 0, so never negative */
+	unsigned era = z / 146097, doe = z % 146097;
+	unsigned yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+	unsigned doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+	unsigned mp = (5 * doy + 2) / 153;
+
+	*d = doy - (153 * mp + 2) / 5 + 1;
+	*m = mp < 10 ? mp + 3 : mp - 9;
+	*y = yoe + era * 400 + (*m <= 2);
+}
+
+/* `n` digits and the character behind them. */
+static char *put_digits(char *at, unsigned value, unsigned n, char behind)
+{
+	for (unsigned i = n; i > 0; i--, value /= 10)
+		at[i - 1] = (char)('0' + value % 10);
+	at[n] = behind;
+	return at + n + 1;
+}
+
 int time_format(char *dst, int64_t wall_ms, bool with_ms)
 {
-	int64_t secs = wall_ms / 1000;
-	int ms = (int)(wall_ms % 1000);
-	time_t t;
-	struct tm tm;
+	unsigned y, m, d, second, ms;
+	char *at = dst;
 
-	if (ms < 0) {
-		ms += 1000;
-		secs--;
-	}
-	t = (time_t)secs;
-	gmtime_r(&t, &tm);
+	/* Nothing that we show is outside; a broken clock must not write further. */
+	if (wall_ms < TIME_MIN_MS || wall_ms > TIME_MAX_MS)
+		wall_ms = wall_ms < 0 ? TIME_MIN_MS : TIME_MAX_MS;
+	wall_ms -= TIME_MIN_MS;
+	ms = (unsigned)(wall_ms % 1000);
+	second = (unsigned)(wall_ms / 1000 % 86400);
+	civil_from_days(wall_ms / 86400000 + TIME_MIN_MS / 86400000, &y, &m, &d);
+	at = put_digits(at, y, 4, '-');
+	at = put_digits(at, m, 2, '-');
+	at = put_digits(at, d, 2, 'T');
+	at = put_digits(at, second / 3600, 2, ':');
+	at = put_digits(at, second / 60 % 60, 2, ':');
+	at = put_digits(at, second % 60, 2, with_ms ? '.' : 'Z');
 	if (with_ms)
-		return snprintf(dst, TIME_TEXT_MAX, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ",
-				tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
-				tm.tm_min, tm.tm_sec, ms);
-	return snprintf(dst, TIME_TEXT_MAX, "%04d-%02d-%02dT%02d:%02d:%02dZ",
-			tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
-			tm.tm_min, tm.tm_sec);
+		at = put_digits(at, ms, 3, 'Z');
+	*at = '\0';
+	return (int)(at - dst);
 }
 
 /* Howard Hinnant's days_from_civil: days since 1970-01-01. */

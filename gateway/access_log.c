@@ -75,8 +75,8 @@ void access_log(const struct exchange *x)
 		LOG_INT("status", status_of(x)),
 		LOG_INT("bytes_in", x->bytes_in),
 		LOG_INT("bytes_out", x->bytes_out),
-		LOG_DOUBLE("ms", (double)(now_us - x->start_us) / 1000.0),
-		LOG_DOUBLE("upstream_ms", (double)upstream_us / 1000.0),
+		LOG_MS("ms", now_us - x->start_us),
+		LOG_MS("upstream_ms", upstream_us),
 		LOG_INT("user_id", x->caller.user_id),
 		LOG_STR("service", x->caller.service),
 		LOG_STR("why", x->why),
@@ -84,5 +84,5 @@ void access_log(const struct exchange *x)
 
 	count(x, now_us - x->start_us);
 	if (log_enabled(LOG_INFO))
-		log_write(LOG_INFO, "request", fields);
+		log_batch_write(&x->worker->log, LOG_INFO, "request", fields);
 }

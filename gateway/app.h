@@ -15,6 +15,7 @@
 
 #include "auth.h"
 #include "http_client.h"
+#include "log.h"
 #include "loop.h"
 #include "metrics.h"
 #include "routes.h"
@@ -49,6 +50,9 @@ struct worker {
 	unsigned *n_waiting;
 	struct clients clients;
 	unsigned n_clients;
+	struct exchanges spare; /* for reuse */
+	unsigned n_spare;
+	struct log_batch log; /* the access log */
 	bool draining;
 	char *scratch;  /* SOCK_READ_BYTES, see sock.h */
 	int64_t now_ms; /* of the last tick */

@@ -14,25 +14,51 @@
 #define COLLECT_MS     60000  /* a small body, whole */
 #define TOTAL_MS       300000 /* everything but streams */
 #define MAX_REQUESTS   1000   /* on one client connection */
+#define MAX_SPARE      64     /* exchanges kept for reuse, each 7 KB */
+
+/* Two heads make it 7 KB: allocating and zeroing that for each request shows. */
+static struct exchange *take_spare(struct worker *worker)
+{
+	struct exchange *x = TAILQ_FIRST(&worker->spare);
+
+	if (!x)
+		return xcalloc(1, sizeof(*x));
+	TAILQ_REMOVE(&worker->spare, x, link);
+	worker->n_spare--;
+	memset(x, 0, offsetof(struct exchange, head));
+	return x;
+}
 
 struct exchange *exchange_new(struct client *client, struct str head_text)
 {
-	struct exchange *x = xcalloc(1, sizeof(*x));
+	struct exchange *x = take_spare(client->worker);
 
 	x->worker = client->worker;
 	x->client = client;
 	x->routes = routes_ref(client->worker->routes);
 	/* Byte by byte: a head that is yet to be judged may hold anything, also NUL. */
-	x->head_text = xcalloc(1, head_text.len);
+	x->head_text = xrealloc(NULL, head_text.len);
 	memcpy(x->head_text, head_text.at, head_text.len);
 	x->start_us = time_mono_us();
 	x->progress_ms = (int64_t)(x->start_us / 1000);
 	return x;
 }
 
+void exchange_free_spare(struct worker *worker)
+{
+	struct exchange *x;
+
+	while ((x = TAILQ_FIRST(&worker->spare))) {
+		TAILQ_REMOVE(&worker->spare, x, link);
+		free(x);
+	}
+	worker->n_spare = 0;
+}
+
 static void exchange_free(void *arg)
 {
 	struct exchange *x = arg;
+	struct worker *worker = x->worker;
 
 	if (x->replay)
 		evbuffer_free(x->replay);
@@ -40,7 +66,12 @@ static void exchange_free(void *arg)
 	free(x->head_text);
 	free(x->answer_text);
 	free(x->path);
-	free(x);
+	if (worker->n_spare >= MAX_SPARE) {
+		free(x);
+		return;
+	}
+	TAILQ_INSERT_HEAD(&worker->spare, x, link);
+	worker->n_spare++;
 }
 
 static void detach_upstream(struct exchange *x, bool keep_up)

@@ -35,7 +35,8 @@ enum exchange_state {
 #define TRACEPARENT_LEN 55
 
 struct exchange {
-	TAILQ_ENTRY(exchange) link; /* X_WAITING: in worker->waiting[upstream] */
+	/* X_WAITING: in worker->waiting[upstream]; over: in worker->spare */
+	TAILQ_ENTRY(exchange) link;
 	struct worker *worker;
 	struct client *client;
 	struct upstream_conn *up;  /* X_CONNECTING and later */
@@ -45,8 +46,7 @@ struct exchange {
 
 	/* the request */
 	char *head_text; /* owned; `head` points into it */
-	struct http_head head;
-	char *path; /* owned; normalised and encoded again, as forwarded */
+	char *path;      /* owned; normalised and encoded again, as forwarded */
 	char request_id[REQUEST_ID_MAX + 1];
 	char traceparent[TRACEPARENT_LEN + 1];
 	bool trace_kept; /* came from the client */
@@ -58,9 +58,8 @@ struct exchange {
 	uint32_t tried; /* endpoints of the upstream that refused, by place */
 
 	/* the answer */
-	int status; /* 0: none yet */
-	char *answer_text;
-	struct http_head answer_head;
+	int status;        /* 0: none yet */
+	char *answer_text; /* owned; `answer_head` points into it */
 	size_t answer_scanned;
 	unsigned n_info; /* 1xx answers */
 	struct body answer;
@@ -74,11 +73,16 @@ struct exchange {
 
 	uint64_t bytes_in, bytes_out;
 	const char *why; /* why it failed: a literal for the log */
+
+	/* Large, and set whole by the parser: what follows is not zeroed. */
+	struct http_head head, answer_head;
 };
 
 /* ---- exchange.c ---- */
 
 struct exchange *exchange_new(struct client *client, struct str head_text);
+/* Frees what is kept for reuse. */
+void exchange_free_spare(struct worker *worker);
 /* The answer is in the client's output. `keep_up`: the upstream connection is
  * clean and may serve again. */
 void exchange_over(struct exchange *x, bool keep_up);

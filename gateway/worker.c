@@ -32,6 +32,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	for (unsigned i = 0; i < worker->routes->n_endpoints; i++)
 		pool_tick(worker->pools[i], worker->now_ms);
 	listener_tick(worker);
+	log_batch_flush(&worker->log);
 }
 
 static void adopt_routes(struct worker *worker, struct routes *routes)
@@ -78,6 +79,7 @@ static bool worker_init(struct app *app, struct worker *worker, struct err *err)
 	worker->scratch = xcalloc(1, SOCK_READ_BYTES);
 	worker->now_ms = time_mono_ms();
 	TAILQ_INIT(&worker->clients);
+	TAILQ_INIT(&worker->spare);
 	worker->loop = loop_new(err);
 	if (!worker->loop)
 		return false;
@@ -107,6 +109,8 @@ static void worker_fini(struct worker *worker)
 	if (worker->ticker)
 		event_free(worker->ticker);
 	loop_free(worker->loop);
+	exchange_free_spare(worker);
+	log_batch_flush(&worker->log);
 	routes_unref(worker->routes);
 	free(worker->pools);
 	free(worker->waiting);

@@ -12,6 +12,7 @@ import pathlib
 import socket
 import tempfile
 import threading
+import time
 
 from alone import Process, binary
 from shop_stack import MODE, until
@@ -239,6 +240,8 @@ class Gateway(Process):
         return False
 
     def log_lines(self, msg="request"):
+        # Lines of a busy gateway wait for others, but not long.
+        time.sleep(0.15)
         lines = [json.loads(line) for line in self.text().splitlines() if line.startswith("{")]
         return [line for line in lines if line["msg"] == msg]
 

@@ -97,8 +97,9 @@ def test_ids_are_kept_when_well_formed(rig):
     _, fields, _ = gw.get("/x", "X-Request-Id: a b", "traceparent: 00-zz")
     assert len(dict(fields)["x-request-id"]) == 32
     assert dict(fields)["traceparent"] != "00-zz"
-    assert gw.log_lines()[-2]["request_id"] == "abc-1"
-    assert gw.log_lines()[-2]["trace_id"] == parent[3:35]
+    lines = [line for line in gw.log_lines() if line["listener"] == "public"]
+    assert lines[-2]["request_id"] == "abc-1"
+    assert lines[-2]["trace_id"] == parent[3:35]
 
 
 def test_answer_fields(rig):
@@ -642,6 +643,19 @@ def test_no_descriptors_left(rig):
 
 
 # ---- the end ----
+
+
+def test_every_request_has_its_log_line(rig):
+    """Lines are written together under load, and the last ones at the end."""
+    gw, _ = rig(always(OK))
+    conn = gw.connect()
+    conn.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n" * 300)
+    for _ in range(300):
+        assert conn.response()[0] == 200
+    gw.child.terminate()
+    gw.child.wait(timeout=5)
+    lines = [line for line in gw.log_lines() if line["listener"] == "public"]
+    assert len({line["request_id"] for line in lines}) == len(lines) == 300
 
 
 def test_drain_answers_those_who_were_about_to_ask(rig):

@@ -5,6 +5,8 @@
 #include "str.h"
 #include "timeutil.h"
 
+#include <time.h>
+
 static void numbers(void **state)
 {
 	uint64_t u;
@@ -87,5 +89,28 @@ static void times(void **state)
 	assert_false(time_parse(STR(""), &ms));
 }
 
+static void times_as_in_the_c_library(void **state)
+{
+	char text[TIME_TEXT_MAX], want[TIME_TEXT_MAX];
+	struct tm tm;
+
+	(void)state;
+	/* Steps of some 7 hours from before 1970 past several leap days. */
+	for (int64_t s = -1000000000; s < 7000000000; s += 25013) {
+		time_t t = (time_t)s;
+
+		time_format(text, s * 1000 + 999, false);
+		strftime(want, sizeof(want), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&t, &tm));
+		assert_string_equal(text, want);
+	}
+	time_format(text, INT64_MAX, true);
+	assert_string_equal(text, "9999-12-31T23:59:59.999Z");
+	time_format(text, INT64_MIN, true);
+	assert_string_equal(text, "0001-01-01T00:00:00.000Z");
+	time_format(text, -1, true);
+	assert_string_equal(text, "1969-12-31T23:59:59.999Z");
+}
+
 RUN(cmocka_unit_test(numbers), cmocka_unit_test(utf8), cmocka_unit_test(hex),
-    cmocka_unit_test(money), cmocka_unit_test(times))
+    cmocka_unit_test(money), cmocka_unit_test(times),
+    cmocka_unit_test(times_as_in_the_c_library))
