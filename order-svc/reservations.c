@@ -93,6 +93,16 @@ static bool read_shortage(struct order_shortage *shortage, json_t *problem,
 	return true;
 }
 
+/* product-svc says so itself, and only when nothing is held: to settle and release
+ * all that a full queue turned away would be another avalanche.  (A repetition by
+ * the gateway could hide a first try that got through and lost its connection; the
+ * janitor finds that one.)  A 503 with another code is the gateway's. */
+static bool turned_away(const char *code)
+{
+	return strcmp(code, "database_busy") == 0 ||
+	       strcmp(code, "database_unavailable") == 0;
+}
+
 static enum reserve_end read_problem(struct reservation *reservation, int status,
 				     json_t *problem, struct err *err)
 {
@@ -122,7 +132,7 @@ static enum reserve_end read_problem(struct reservation *reservation, int status
 	if (status == 503) {
 		err_set(err, ERR_BUSY, "stock cannot be reserved just now; try again");
 		err->retry_after_s = 1;
-		return RESERVE_UNKNOWN;
+		return turned_away(code) ? RESERVE_NOT_SENT : RESERVE_UNKNOWN;
 	}
 	err_set(err, ERR_UPSTREAM, "product-svc answered %d %s", status, code);
 	return RESERVE_UNKNOWN;

@@ -15,7 +15,7 @@ enum reserve_end {
 	RESERVE_SHORT,       /* final refusal: see `shortage` */
 	RESERVE_IN_PROGRESS, /* an earlier attempt under the key holds the stock */
 	RESERVE_REFUSED,     /* `err`; nothing is held */
-	RESERVE_NOT_SENT,    /* `err`; nothing is held */
+	RESERVE_NOT_SENT,    /* `err`; not sent, or turned away: nothing is held */
 	RESERVE_UNKNOWN      /* `err`; stock may be held: settle and release */
 };
 

@@ -44,8 +44,11 @@ bool app_start(void *arg, struct service *service, struct err *err)
 	if (!app->db)
 		return false;
 	service_check_db(service, app->db);
-	app->catalogue =
-		catalogue_new(app->loop, app->db, &app->cfg.catalogue, metrics);
+	app->catalogue = catalogue_new(app->loop, app->db, &app->cfg.catalogue, metrics);
+	app->reserving = reservation_repo_stage(app->loop, app->db, &app->cfg.reserve,
+						metrics, err);
+	if (!app->reserving)
+		return false;
 	app->janitor = janitor_new(app->loop, app->db, app->internal,
 				   auth_service_header(app->auth, "product-svc"),
 				   app->cfg.janitor_interval_ms, metrics);
@@ -68,8 +71,8 @@ void app_drain(void *arg, struct service *service)
 	service_drain_http(service, app->http);
 }
 
-/* Every *_free() accepts NULL, so this also cleans up a failed start. Client and
- * pool go first: what still waits for them ends then, in parts that are there. */
+/* Every *_free() accepts NULL, so this also cleans up a failed start. Client,
+ * stage and pool go first: what waits for them ends then, in parts that are there. */
 void app_stop(void *arg)
 {
 	struct app *app = arg;
@@ -78,6 +81,7 @@ void app_stop(void *arg)
 	confirm_stop(app->confirm);
 	catalogue_stop(app->catalogue);
 	http_client_free(app->internal);
+	batch_free(app->reserving);
 	db_pool_free(app->db);
 	confirm_free(app->confirm);
 	janitor_free(app->janitor);

@@ -24,6 +24,7 @@ struct app {
 	struct settings cfg;
 	struct loop *loop;
 	struct db_pool *db;
+	struct batch_stage *reserving; /* on connections of its own */
 	struct catalogue *catalogue;
 	struct http_client *internal; /* the gateway's internal listener */
 	struct auth *auth;

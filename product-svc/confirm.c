@@ -17,41 +17,28 @@
 #include "order_event.h"
 #include "reservation_repo.h"
 
-#define BATCH_MAX 200
+/* In one transaction: big, for there is one at a time. */
+#define EVENTS_MAX (4 * DB_MANY_MAX)
 
 struct confirm {
 	struct db_pool *db;
 	struct events_consumer *consumer;
 	struct order_moves moves;
-	struct order_move room[BATCH_MAX]; /* moves.moves */
+	struct order_move room[EVENTS_MAX]; /* moves.moves */
 	bool stopping;
 	struct metric *confirmed, *returned, *unknown, *lost, *ignored, *poison;
 };
 
 static void moves_stored(const struct err *err, void *arg);
 
-static struct order_move *find_move(struct order_moves *moves, const char *id)
-{
-	for (size_t i = 0; i < moves->n; i++) {
-		if (strcmp(moves->moves[i].reservation_id, id) == 0)
-			return &moves->moves[i];
-	}
-	return NULL;
-}
-
-/* Created and cancelled in one batch fold into the last word. */
 static void add_move(struct order_moves *moves, const struct order_event *event,
-		     bool cancelled)
+		     enum move_kind kind)
 {
-	struct order_move *move = find_move(moves, event->reservation_id);
+	struct order_move *move = &moves->moves[moves->n++];
 
-	if (!move) {
-		move = &moves->moves[moves->n++];
-		*move = (struct order_move){.order_id = event->order_id};
-		str_copy(move->reservation_id, sizeof(move->reservation_id),
-			 str_from(event->reservation_id));
-	}
-	move->cancelled = move->cancelled || cancelled;
+	*move = (struct order_move){.order_id = event->order_id, .kind = kind};
+	str_copy(move->reservation_id, sizeof(move->reservation_id),
+		 str_from(event->reservation_id));
 }
 
 static void read_message(struct confirm *confirm, const struct events_message *msg)
@@ -60,8 +47,8 @@ static void read_message(struct confirm *confirm, const struct events_message *m
 	struct err err;
 
 	switch (order_event_read(msg->value, &event, &err)) {
-	case ORDER_EVENT_CREATED: add_move(&confirm->moves, &event, false); break;
-	case ORDER_EVENT_CANCELLED: add_move(&confirm->moves, &event, true); break;
+	case ORDER_EVENT_CREATED: add_move(&confirm->moves, &event, MOVE_CONFIRM); break;
+	case ORDER_EVENT_CANCELLED: add_move(&confirm->moves, &event, MOVE_RETURN); break;
 	case ORDER_EVENT_IGNORED: metric_add(confirm->ignored, 1); break;
 	case ORDER_EVENT_POISON:
 		metric_add(confirm->poison, 1);
@@ -99,8 +86,8 @@ static void moves_stored(const struct err *err, void *arg)
 		events_consumer_done(confirm->consumer, false);
 		return;
 	}
-	metric_add(confirm->confirmed, moves->confirmed);
-	metric_add(confirm->returned, moves->returned);
+	metric_add(confirm->confirmed, moves->changed[MOVE_CONFIRM]);
+	metric_add(confirm->returned, moves->changed[MOVE_RETURN]);
 	metric_add(confirm->unknown, moves->unknown);
 	metric_add(confirm->lost, moves->lost);
 	events_consumer_done(confirm->consumer, !FAILPOINT("product_confirm"));
@@ -131,7 +118,7 @@ struct confirm *confirm_new(struct loop *loop, struct db_pool *db,
 		.topic = topic,
 		.start = EVENTS_GROUP,
 		.group = group,
-		.max_batch = BATCH_MAX,
+		.max_batch = EVENTS_MAX,
 		.on_batch = on_batch,
 		.arg = confirm,
 	};

@@ -1,7 +1,7 @@
 /*
  * janitor.c - asks order-svc what became of each overdue reservation.
  *
- *   find overdue -> [ask -> confirm or release] for each -> sweep -> sleep
+ *   find overdue -> ask for each -> confirm and release, together -> sweep -> sleep
  *
  * Asking is "commit or fence": after the answer "aborted" no late order can
  * still be recorded for the reservation, and only then its stock comes back.
@@ -21,7 +21,13 @@
 #include "timeutil.h"
 
 #define ASK_MS         2000
+#define ASK_AT_ONCE    8
 #define SWEEP_EVERY_MS 60000
+
+struct ask {
+	struct janitor *janitor;
+	const char *id; /* in overdue.ids */
+};
 
 struct janitor {
 	struct loop *loop;
@@ -31,12 +37,14 @@ struct janitor {
 	struct loop_timer *timer;
 	int64_t interval_ms, swept_ms;
 	bool stopping;
-	bool again;      /* this round found all it may take: no pause before the next */
-	bool complained; /* in this round */
-	size_t at;       /* in overdue */
+	/* Of this round. */
+	bool again;       /* it found all it may take: no pause before the next */
+	bool complained;  /* one log line is enough */
+	bool unreachable; /* nobody answers: no use in asking on */
 	struct overdue overdue;
-	struct release release;
-	struct order_move move;
+	struct ask asks[OVERDUE_MAX];
+	size_t asked, answered;
+	struct order_move room[OVERDUE_MAX]; /* moves.moves */
 	struct order_moves moves;
 	struct sweep sweep;
 	struct metric *found, *released, *confirmed, *failed;
@@ -44,11 +52,11 @@ struct janitor {
 
 static void round_start(void *arg);
 static void round_found(const struct err *err, void *arg);
-static void ask_next(struct janitor *janitor);
+static void ask_more(struct janitor *janitor);
 static void ask_answered(const struct http_answer *answer, const struct err *err,
 			 void *arg);
+static void move_start(struct janitor *janitor);
 static void move_done(const struct err *err, void *arg);
-static void release_done(const struct err *err, void *arg);
 static void sweep_start(struct janitor *janitor);
 static void sweep_done(const struct err *err, void *arg);
 
@@ -71,7 +79,8 @@ static void round_start(void *arg)
 {
 	struct janitor *janitor = arg;
 
-	janitor->again = janitor->complained = false;
+	janitor->again = janitor->complained = janitor->unreachable = false;
+	janitor->asked = janitor->answered = janitor->moves.n = 0;
 	if (FAILPOINT("product_janitor"))
 		round_end(janitor);
 	else
@@ -89,11 +98,10 @@ static void round_found(const struct err *err, void *arg)
 	}
 	metric_add(janitor->found, (int64_t)overdue->n);
 	janitor->again = overdue->n == OVERDUE_MAX;
-	janitor->at = 0;
-	ask_next(janitor);
+	ask_more(janitor);
 }
 
-static void ask_next(struct janitor *janitor)
+static void ask(struct janitor *janitor, size_t i)
 {
 	char path[80], request_id[ID_HEX_LEN + 1];
 	struct http_header_pair headers[] = {
@@ -107,14 +115,21 @@ static void ask_next(struct janitor *janitor)
 				 .timeout_ms = ASK_MS,
 				 .label = "/internal/outcomes/:id"};
 
-	if (janitor->stopping || janitor->at == janitor->overdue.n) {
-		sweep_start(janitor);
-		return;
-	}
 	id_new(request_id);
-	snprintf(path, sizeof(path), "/internal/outcomes/%s",
-		 janitor->overdue.ids[janitor->at]);
-	http_client_call(janitor->internal, &call, ask_answered, janitor);
+	janitor->asks[i] =
+		(struct ask){.janitor = janitor, .id = janitor->overdue.ids[i]};
+	snprintf(path, sizeof(path), "/internal/outcomes/%s", janitor->asks[i].id);
+	http_client_call(janitor->internal, &call, ask_answered, &janitor->asks[i]);
+}
+
+static void ask_more(struct janitor *janitor)
+{
+	while (!janitor->stopping && !janitor->unreachable &&
+	       janitor->asked < janitor->overdue.n &&
+	       janitor->asked - janitor->answered < ASK_AT_ONCE)
+		ask(janitor, janitor->asked++);
+	if (janitor->answered == janitor->asked)
+		move_start(janitor);
 }
 
 enum outcome { OUTCOME_COMMITTED, OUTCOME_ABORTED, OUTCOME_NONE };
@@ -143,58 +158,59 @@ static enum outcome read_outcome(const struct http_answer *answer, const char *i
 	return outcome;
 }
 
-/* An answer that is no use for this one must not keep the others waiting. One log
- * line a round is enough. */
-static void skip(struct janitor *janitor, const struct err *err)
+/* One log line a round is enough. */
+static void complain(struct janitor *janitor, const struct err *err, const char *id)
 {
 	if (!janitor->complained)
 		log_warn("no outcome of a reservation to be had",
-			 LOG_STR("why", err->text),
-			 LOG_STR("reservation_id", janitor->overdue.ids[janitor->at]));
+			 LOG_STR("why", err->text), LOG_STR("reservation_id", id));
 	janitor->complained = true;
 	janitor->again = false;
 	metric_add(janitor->failed, 1);
-	janitor->at++;
-	ask_next(janitor);
 }
 
-static void confirm_now(struct janitor *janitor, const char *id)
+static void add_move(struct janitor *janitor, const char *id, enum move_kind kind)
 {
-	janitor->move = (struct order_move){.order_id = 0};
-	str_copy(janitor->move.reservation_id, sizeof(janitor->move.reservation_id),
-		 str_from(id));
-	reservation_repo_move(janitor->db, &janitor->moves, move_done);
+	struct order_move *move = &janitor->moves.moves[janitor->moves.n++];
+
+	*move = (struct order_move){.kind = kind};
+	str_copy(move->reservation_id, sizeof(move->reservation_id), str_from(id));
 }
 
-static void release_now(struct janitor *janitor, const char *id)
-{
-	str_copy(janitor->release.id, sizeof(janitor->release.id), str_from(id));
-	reservation_repo_release(janitor->db, &janitor->release, release_done);
-}
-
+/* An answer that is no use for this one must not keep the others waiting. */
 static void ask_answered(const struct http_answer *answer, const struct err *err,
 			 void *arg)
 {
-	struct janitor *janitor = arg;
-	const char *id = janitor->overdue.ids[janitor->at];
+	struct ask *ask = arg;
+	struct janitor *janitor = ask->janitor;
 	struct err why;
 
+	janitor->answered++;
+	if (err) {
+		/* Not reached: the others will not be either. */
+		janitor->unreachable = true;
+		complain(janitor, err, ask->id);
+		ask_more(janitor);
+		return;
+	}
+	switch (read_outcome(answer, ask->id, &why)) {
+	case OUTCOME_COMMITTED: add_move(janitor, ask->id, MOVE_CONFIRM); break;
+	case OUTCOME_ABORTED: add_move(janitor, ask->id, MOVE_RELEASE); break;
+	case OUTCOME_NONE: complain(janitor, &why, ask->id); break;
+	}
+	ask_more(janitor);
+}
+
+static void move_start(struct janitor *janitor)
+{
 	if (janitor->stopping)
 		return;
-	/* Not reached: the others will not be either. */
-	if (err) {
-		round_failed(janitor, "cannot ask for outcomes", err);
-		return;
-	}
-	switch (read_outcome(answer, id, &why)) {
-	case OUTCOME_COMMITTED: confirm_now(janitor, id); return;
-	case OUTCOME_ABORTED: break;
-	case OUTCOME_NONE: skip(janitor, &why); return;
-	}
-	if (FAILPOINT("product_janitor_fenced"))
+	if (!janitor->moves.n)
+		sweep_start(janitor);
+	else if (FAILPOINT("product_janitor_fenced"))
 		round_end(janitor);
 	else
-		release_now(janitor, id);
+		reservation_repo_move(janitor->db, &janitor->moves, move_done);
 }
 
 static void move_done(const struct err *err, void *arg)
@@ -203,30 +219,15 @@ static void move_done(const struct err *err, void *arg)
 	struct janitor *janitor = moves->owner;
 
 	if (err) {
-		round_failed(janitor, "cannot confirm a reservation", err);
+		round_failed(janitor, "cannot settle overdue reservations", err);
 		return;
 	}
-	metric_add(janitor->confirmed, moves->confirmed);
-	janitor->at++;
-	ask_next(janitor);
-}
-
-static void release_done(const struct err *err, void *arg)
-{
-	struct release *release = arg;
-	struct janitor *janitor = release->owner;
-
-	if (err) {
-		round_failed(janitor, "cannot release a reservation", err);
-		return;
-	}
-	if (release->changed) {
-		metric_add(janitor->released, 1);
-		log_info("overdue reservation released",
-			 LOG_STR("reservation_id", release->id));
-	}
-	janitor->at++;
-	ask_next(janitor);
+	metric_add(janitor->confirmed, moves->changed[MOVE_CONFIRM]);
+	metric_add(janitor->released, moves->changed[MOVE_RELEASE]);
+	log_info("overdue reservations settled",
+		 LOG_INT("confirmed", moves->changed[MOVE_CONFIRM]),
+		 LOG_INT("released", moves->changed[MOVE_RELEASE]));
+	sweep_start(janitor);
 }
 
 static void sweep_start(struct janitor *janitor)
@@ -271,9 +272,7 @@ struct janitor *janitor_new(struct loop *loop, struct db_pool *db,
 	janitor->authorization = authorization;
 	janitor->interval_ms = interval_ms;
 	janitor->overdue.owner = janitor;
-	janitor->release.owner = janitor;
-	janitor->moves =
-		(struct order_moves){.moves = &janitor->move, .n = 1, .owner = janitor};
+	janitor->moves = (struct order_moves){.moves = janitor->room, .owner = janitor};
 	janitor->sweep.owner = janitor;
 	janitor->found = counter(metrics, "result=\"found\"");
 	janitor->released = counter(metrics, "result=\"released\"");

@@ -34,7 +34,8 @@ struct reservation_line {
 	/* Filled when reserved. */
 	char name[4 * PRODUCT_NAME_MAX + 1];
 	int64_t unit_price; /* cents */
-	/* Of the locked product row, while deciding. */
+	/* While deciding: of the locked product row. */
+	unsigned product; /* its place in the plan */
 	bool found;
 	int64_t available;
 	int64_t held; /* by pending reservations under the same key_hash */

@@ -54,7 +54,7 @@ void put_reservation(struct http_req *req, void *arg)
 		return;
 	}
 	http_action(req, "reserving stock");
-	reservation_repo_reserve(app->db, &r->reserve, reserve_done);
+	reservation_repo_reserve(app->reserving, &r->reserve, reserve_done);
 }
 
 static void reply_reserved(struct reserving *r)

@@ -3,6 +3,7 @@
  * return, sweep.  Stock comes back only in the transaction of a conditional
  * change of state, so no repetition can give it back twice.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "log.h"
@@ -39,15 +40,20 @@ static void giving_add(struct giving *giving, const struct db_rows *rows, size_t
 	give->quantity = db_int(rows, row, 1);
 }
 
-static bool giving_collect(struct db_conn *conn, struct giving *giving, const char *id,
-			   struct err *err)
+/* What these at most DB_MANY_MAX reservations hold. */
+static bool giving_collect(struct db_conn *conn, struct giving *giving,
+			   const struct db_arg *ids, size_t n, struct err *err)
 {
+	static const struct db_many sql = {
+		.head = "SELECT product_id, CAST(SUM(quantity) AS SIGNED)"
+			" FROM reservation_items FORCE INDEX (PRIMARY)"
+			" WHERE reservation_id IN (",
+		.row = "?",
+		.tail = ") GROUP BY product_id",
+	};
 	struct db_rows *rows;
 
-	if (!db_query(conn, &rows, err,
-		      "SELECT product_id, quantity FROM reservation_items"
-		      " WHERE reservation_id = ?",
-		      DB_Z(id)))
+	if (!db_query_many(conn, &sql, NULL, 0, ids, 1, n, &rows, err))
 		return false;
 	for (size_t i = 0; i < db_rows_count(rows); i++)
 		giving_add(giving, rows, i);
@@ -55,28 +61,52 @@ static bool giving_collect(struct db_conn *conn, struct giving *giving, const ch
 	return true;
 }
 
-/* One update a product. Empties `giving`, also on failure. */
-static bool giving_finish(struct db_conn *conn, struct giving *giving, struct err *err)
+/* Sorted, each product once. */
+static void giving_fold(struct giving *giving)
 {
-	bool ok = true;
+	size_t kept = 0;
 
 	if (giving->n)
 		qsort(giving->all, giving->n, sizeof(*giving->all), by_product);
-	for (size_t i = 0; i < giving->n && ok; i++) {
+	for (size_t i = 0; i < giving->n; i++) {
 		struct give *give = &giving->all[i];
 
-		if (i + 1 < giving->n && by_product(give, give + 1) == 0)
-			give[1].quantity += give->quantity;
+		if (kept && by_product(&giving->all[kept - 1], give) == 0)
+			giving->all[kept - 1].quantity += give->quantity;
 		else
-			ok = db_exec(conn, err,
-				     "UPDATE products SET stock = stock + ?"
-				     " WHERE id = ?",
-				     DB_I(give->quantity), DB_Z(give->product_id));
+			giving->all[kept++] = *give;
 	}
+	giving->n = kept;
+}
+
+/* Empties `giving`, also on failure. */
+static bool giving_finish(struct db_conn *conn, struct giving *giving, struct err *err)
+{
+	static const struct db_many sql = {
+		.head = "UPDATE products FORCE INDEX (PRIMARY) SET stock = stock +"
+			" CASE id ",
+		.row = "WHEN ? THEN ?",
+		.between = " ",
+		.again = " END WHERE id IN (",
+		.tail = ")",
+	};
+	struct db_arg *args;
+	bool ok;
+
+	giving_fold(giving);
+	args = xcalloc(2 * giving->n, sizeof(*args));
+	for (size_t i = 0; i < giving->n; i++) {
+		args[2 * i] = DB_Z(giving->all[i].product_id);
+		args[2 * i + 1] = DB_I(giving->all[i].quantity);
+	}
+	ok = db_exec_many(conn, &sql, args, 2, giving->n, NULL, err);
+	free(args);
 	free(giving->all);
 	*giving = (struct giving){0};
 	return ok;
 }
+
+/* ---- release ---- */
 
 static bool read_state(struct db_conn *conn, const char *id, bool *found,
 		       enum reservation_state *state, struct err *err)
@@ -92,8 +122,6 @@ static bool read_state(struct db_conn *conn, const char *id, bool *found,
 	db_rows_free(rows);
 	return true;
 }
-
-/* ---- release ---- */
 
 /* An id that was never seen: a late reserve of it must find that it is over. */
 static enum db_verdict insert_tombstone(struct db_conn *conn, struct release *release,
@@ -114,6 +142,7 @@ static enum db_verdict insert_tombstone(struct db_conn *conn, struct release *re
 static enum db_verdict release_tx(struct db_conn *conn, void *arg, struct err *err)
 {
 	struct release *release = arg;
+	struct db_arg id = DB_Z(release->id);
 	struct giving giving = {0};
 	bool found;
 
@@ -126,7 +155,7 @@ static enum db_verdict release_tx(struct db_conn *conn, void *arg, struct err *e
 	if (db_affected(conn)) {
 		release->changed = true;
 		release->state = RESERVATION_RELEASED;
-		if (!giving_collect(conn, &giving, release->id, err) ||
+		if (!giving_collect(conn, &giving, &id, 1, err) ||
 		    !giving_finish(conn, &giving, err))
 			return DB_FAIL;
 		return DB_COMMIT;
@@ -156,64 +185,98 @@ void reservation_repo_release(struct db_pool *pool, struct release *release, db_
 	db_run(pool, release_job, done, release);
 }
 
-/* ---- confirm and return ---- */
+/* ---- confirm, return, release many ---- */
 
-static bool confirm(struct db_conn *conn, const struct order_move *move, struct err *err)
+/* Their rows, locked by id; decides what is to be done with each. */
+static bool lock_some(struct db_conn *conn, struct order_move *moves, size_t n,
+		      struct err *err)
 {
-	return db_exec(
-		conn, err,
-		"UPDATE reservations SET state = 'confirmed', order_id = ?,"
-		" updated_at = UTC_TIMESTAMP(3) WHERE id = ? AND"
-		" (state = 'pending' OR (state = 'confirmed' AND order_id IS NULL))",
-		move->order_id ? DB_I(move->order_id) : DB_NULL,
-		DB_Z(move->reservation_id));
-}
+	static const struct db_many sql = {
+		.head = "SELECT id, state, order_id FROM reservations FORCE INDEX"
+			" (PRIMARY) WHERE id IN (",
+		.row = "?",
+		.tail = ") ORDER BY id FOR UPDATE",
+	};
+	struct db_arg ids[DB_MANY_MAX] = {0};
+	struct db_rows *rows;
+	size_t row = 0;
 
-static bool give_up(struct db_conn *conn, const struct order_move *move, struct err *err)
-{
-	return db_exec(conn, err,
-		       "UPDATE reservations SET state = 'returned', order_id = ?,"
-		       " updated_at = UTC_TIMESTAMP(3)"
-		       " WHERE id = ? AND state IN ('pending', 'confirmed')",
-		       DB_I(move->order_id), DB_Z(move->reservation_id));
-}
-
-/* Nothing changed: a repetition, which is fine, or something to tell about. */
-static bool explain(struct db_conn *conn, struct order_moves *moves,
-		    const struct order_move *move, struct err *err)
-{
-	enum reservation_state state;
-	bool found;
-
-	if (!read_state(conn, move->reservation_id, &found, &state, err))
+	for (size_t i = 0; i < n; i++)
+		ids[i] = DB_Z(moves[i].reservation_id);
+	if (!db_query_many(conn, &sql, NULL, 0, ids, 1, n, &rows, err))
 		return false;
-	if (!found) {
-		moves->unknown++;
-		log_warn("an order names an unknown reservation",
-			 LOG_STR("reservation_id", move->reservation_id),
-			 LOG_INT("order_id", move->order_id));
-	} else if (state == RESERVATION_RELEASED && !move->cancelled) {
-		moves->lost++;
-		log_error("an order's stock was given back before its event",
-			  LOG_STR("reservation_id", move->reservation_id),
-			  LOG_INT("order_id", move->order_id));
+	/* Both are sorted by id. */
+	for (size_t i = 0; i < n; i++) {
+		moves[i].end = MOVE_UNKNOWN;
+		if (row == db_rows_count(rows) ||
+		    !str_eqz(db_str(rows, row, 0), moves[i].reservation_id))
+			continue;
+		moves[i].end = move_decide(&moves[i],
+					   reservation_state_from(db_str(rows, row, 1)),
+					   !db_is_null(rows, row, 2));
+		row++;
 	}
+	db_rows_free(rows);
 	return true;
 }
 
-static bool apply(struct db_conn *conn, struct order_moves *moves,
-		  const struct order_move *move, struct giving *giving, struct err *err)
-{
-	if (move->cancelled ? !give_up(conn, move, err) : !confirm(conn, move, err))
-		return false;
-	if (!db_affected(conn))
-		return explain(conn, moves, move, err);
-	if (!move->cancelled) {
-		moves->confirmed++;
-		return true;
+#define SET_STATE(to, from)                                                            \
+	{                                                                              \
+		.head = "UPDATE reservations FORCE INDEX (PRIMARY) SET"                \
+			" state = '" to "',"                                           \
+			" updated_at = UTC_TIMESTAMP(3),"                              \
+			" order_id = CASE id ",                                        \
+		.row = "WHEN ? THEN ?", .between = " ", .again = " END WHERE id IN (", \
+		.tail = ") AND state IN (" from ")",                                   \
 	}
-	moves->returned++;
-	return giving_collect(conn, giving, move->reservation_id, err);
+static const struct db_many set_sql[] = {
+	[MOVE_CONFIRM] = SET_STATE("confirmed", "'pending', 'confirmed'"),
+	[MOVE_RETURN] = SET_STATE("returned", "'pending', 'confirmed'"),
+	[MOVE_RELEASE] = SET_STATE("released", "'pending'"),
+};
+
+/* The condition on the state can only agree: the rows are locked. */
+static bool set_state(struct db_conn *conn, enum move_kind kind,
+		      const struct db_arg *args, size_t n, struct err *err)
+{
+	uint64_t changed;
+
+	if (!db_exec_many(conn, &set_sql[kind], args, 2, n, &changed, err))
+		return false;
+	return changed == n ||
+	       err_set(err, ERR_INTERNAL,
+		       "%zu reservations to change, %" PRIu64 " changed", n, changed);
+}
+
+/* Changes those of one kind, and collects the stock that they hold no more. */
+static bool move_kind(struct db_conn *conn, const struct order_move *moves, size_t n,
+		      enum move_kind kind, struct giving *giving, struct err *err)
+{
+	struct db_arg args[2 * DB_MANY_MAX], ids[DB_MANY_MAX] = {0};
+	size_t k = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct order_move *move = &moves[i];
+
+		if (move->kind != kind || move->end != MOVE_CHANGED)
+			continue;
+		ids[k] = args[2 * k] = DB_Z(move->reservation_id);
+		args[2 * k + 1] = move->order_id ? DB_I(move->order_id) : DB_NULL;
+		k++;
+	}
+	if (!k)
+		return true;
+	return set_state(conn, kind, args, k, err) &&
+	       (kind == MOVE_CONFIRM || giving_collect(conn, giving, ids, k, err));
+}
+
+static bool move_some(struct db_conn *conn, struct order_move *moves, size_t n,
+		      struct giving *giving, struct err *err)
+{
+	return lock_some(conn, moves, n, err) &&
+	       move_kind(conn, moves, n, MOVE_CONFIRM, giving, err) &&
+	       move_kind(conn, moves, n, MOVE_RETURN, giving, err) &&
+	       move_kind(conn, moves, n, MOVE_RELEASE, giving, err);
 }
 
 static enum db_verdict move_tx(struct db_conn *conn, void *arg, struct err *err)
@@ -222,9 +285,12 @@ static enum db_verdict move_tx(struct db_conn *conn, void *arg, struct err *err)
 	struct giving giving = {0};
 	bool ok = true;
 
-	moves->confirmed = moves->returned = moves->unknown = moves->lost = 0;
-	for (size_t i = 0; i < moves->n && ok; i++)
-		ok = apply(conn, moves, &moves->moves[i], &giving, err);
+	for (size_t at = 0; at < moves->n && ok; at += DB_MANY_MAX) {
+		size_t left = moves->n - at;
+
+		ok = move_some(conn, moves->moves + at,
+			       left < DB_MANY_MAX ? left : DB_MANY_MAX, &giving, err);
+	}
 	if (!ok) {
 		free(giving.all);
 		return DB_FAIL;
@@ -232,10 +298,24 @@ static enum db_verdict move_tx(struct db_conn *conn, void *arg, struct err *err)
 	return giving_finish(conn, &giving, err) ? DB_COMMIT : DB_FAIL;
 }
 
-static int by_reservation(const void *a, const void *b)
+static void tell(struct order_moves *moves, const struct order_move *move)
 {
-	return strcmp(((const struct order_move *)a)->reservation_id,
-		      ((const struct order_move *)b)->reservation_id);
+	switch (move->end) {
+	case MOVE_NOTHING: break;
+	case MOVE_CHANGED: moves->changed[move->kind]++; break;
+	case MOVE_UNKNOWN:
+		moves->unknown++;
+		log_warn("an order names an unknown reservation",
+			 LOG_STR("reservation_id", move->reservation_id),
+			 LOG_INT("order_id", move->order_id));
+		break;
+	case MOVE_LOST:
+		moves->lost++;
+		log_error("an order's stock was given back before its event",
+			  LOG_STR("reservation_id", move->reservation_id),
+			  LOG_INT("order_id", move->order_id));
+		break;
+	}
 }
 
 static bool move_job(struct db_conn *conn, void *arg, struct err *err)
@@ -243,13 +323,18 @@ static bool move_job(struct db_conn *conn, void *arg, struct err *err)
 	struct order_moves *moves = arg;
 	enum db_tx_end end;
 
-	if (moves->n)
-		qsort(moves->moves, moves->n, sizeof(*moves->moves), by_reservation);
+	moves->n = moves_fold(moves->moves, moves->n);
 	end = db_tx(conn, move_tx, moves, err);
 	if (end == DB_TX_UNKNOWN)
 		return err_set(err, ERR_TIMEOUT,
 			       "the database went away during COMMIT; to be repeated");
-	return end != DB_TX_FAILED;
+	if (end == DB_TX_FAILED)
+		return false;
+	memset(moves->changed, 0, sizeof(moves->changed));
+	moves->unknown = moves->lost = 0;
+	for (size_t i = 0; i < moves->n; i++)
+		tell(moves, &moves->moves[i]);
+	return true;
 }
 
 void reservation_repo_move(struct db_pool *pool, struct order_moves *moves, db_done done)

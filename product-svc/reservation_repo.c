@@ -1,35 +1,75 @@
 /*
- * reservation_repo.c - reserving: all lines of an order or none, in one
- * transaction.  What happens to a reservation later is reservation_moves_repo.c.
+ * reservation_repo.c - reserving: all lines of an order or none, many orders in
+ * one transaction.  What happens to a reservation later is
+ * reservation_moves_repo.c.
  *
- * The reservation's row is inserted first: its primary key makes equal ids wait
- * for each other, so running the transaction again after a lost COMMIT finds
- * what the first run did.  It also keeps the time short for which the rows of
- * hot products are locked.
+ *   insert all -> lock their products -> decide -> items, stock -> delete the refused
+ *
+ * The reservations' rows are inserted first: their primary key makes equal ids
+ * wait for each other, and keeps the time short for which the rows of hot
+ * products are locked.  The refused go last, because deleting leaves gap locks
+ * (of the foreign key) for which other batches may wait: nothing may be waited
+ * for after that.
+ *
+ * An id that is there already fails the insert.  Then, and when the connection
+ * was lost during COMMIT, what is stored is read, and the rest runs again.
  */
 #include "reservation_repo.h"
 
+#include <stdlib.h>
+
 #include "money.h"
 
-static bool insert_pending(struct db_conn *conn, const struct reservation *res,
-			   struct err *err)
+/* Rounds that decide nobody: rows that come and go under other hands. */
+#define MAX_FRUITLESS 5
+
+struct reserving {
+	struct plan plan;
+	char now[32]; /* the database's clock, at the begin of the round */
+	int64_t now_ms;
+	bool duplicate;
+};
+
+/* ---- insert ---- */
+
+/* One time for all rows of the round, in however many statements. */
+static bool read_clock(struct db_conn *conn, struct reserving *r, struct err *err)
 {
-	return db_exec(conn, err,
-		       "INSERT INTO reservations (id, state, key_hash, expires_at,"
-		       " created_at, updated_at) VALUES (?, 'pending', ?,"
-		       " UTC_TIMESTAMP(3) + INTERVAL ? SECOND, UTC_TIMESTAMP(3),"
-		       " UTC_TIMESTAMP(3))",
-		       DB_Z(res->id), *res->key_hash ? DB_Z(res->key_hash) : DB_NULL,
-		       DB_I(res->ttl_s));
+	struct db_rows *rows;
+
+	if (!db_query0(conn, &rows, err, "SELECT UTC_TIMESTAMP(3)"))
+		return false;
+	str_copy(r->now, sizeof(r->now), db_str(rows, 0, 0));
+	r->now_ms = db_time(rows, 0, 0);
+	db_rows_free(rows);
+	return true;
+}
+
+static bool insert_pending(struct db_conn *conn, struct reserving *r, struct err *err)
+{
+	static const struct db_many sql = {
+		.head = "INSERT INTO reservations (id, state, key_hash, expires_at,"
+			" created_at, updated_at) VALUES ",
+		.row = "(?, 'pending', ?, CAST(? AS DATETIME(3)) + INTERVAL ? SECOND, ?, "
+		       "?)",
+	};
+	struct db_arg args[6 * BATCH_MAX], *arg = args;
+
+	for (size_t i = 0; i < r->plan.n; i++) {
+		struct reservation *res = r->plan.members[i]->res;
+
+		res->expires_at = r->now_ms + res->ttl_s * 1000;
+		*arg++ = DB_Z(res->id);
+		*arg++ = *res->key_hash ? DB_Z(res->key_hash) : DB_NULL;
+		*arg++ = DB_Z(r->now);
+		*arg++ = DB_I(res->ttl_s);
+		*arg++ = DB_Z(r->now);
+		*arg++ = DB_Z(r->now);
+	}
+	return db_exec_many(conn, &sql, args, 6, r->plan.n, NULL, err);
 }
 
 /* ---- lock the products ---- */
-
-#define LOCK_HEAD                                                           \
-	"SELECT id, name, price, stock,"                                    \
-	" (SELECT expires_at FROM reservations WHERE id = ?) AS expires_at" \
-	" FROM products FORCE INDEX (PRIMARY) WHERE deleted_at IS NULL AND id IN ("
-#define LOCK_TAIL ") ORDER BY id FOR UPDATE"
 
 /* What cannot be an id is in no row; the column could not even hold its bytes. */
 static struct db_arg id_arg(const char *product_id)
@@ -37,209 +77,354 @@ static struct db_arg id_arg(const char *product_id)
 	return product_id_ok(str_from(product_id)) ? DB_Z(product_id) : DB_NULL;
 }
 
-static bool query_locked(struct db_conn *conn, const struct reservation *res,
-			 struct db_rows **rows, struct err *err)
+static bool lock_some(struct db_conn *conn, struct plan *plan, size_t from, size_t n,
+		      struct err *err)
 {
-	char sql[sizeof(LOCK_HEAD) + sizeof(LOCK_TAIL) + 2 * RESERVATION_MAX_LINES];
-	struct db_arg args[1 + RESERVATION_MAX_LINES];
-	size_t len = sizeof(LOCK_HEAD) - 1;
-
-	args[0] = DB_Z(res->id);
-	for (unsigned i = 0; i < res->n_lines; i++)
-		args[1 + i] = id_arg(res->lines[i].product_id);
-	/* Most orders have one line, which a prepared statement serves. */
-	if (res->n_lines == 1)
-		return db_query_v(conn, LOCK_HEAD "?" LOCK_TAIL, args, 2, rows, err);
-	memcpy(sql, LOCK_HEAD, len);
-	for (unsigned i = 0; i < res->n_lines; i++) {
-		sql[len++] = '?';
-		sql[len++] = ',';
-	}
-	memcpy(sql + len - 1, LOCK_TAIL, sizeof(LOCK_TAIL));
-	return db_query_text(conn, sql, args, 1 + res->n_lines, rows, err);
-}
-
-static void fill_line(struct reservation_line *line, const struct db_rows *rows,
-		      size_t row)
-{
-	line->found = true;
-	str_copy(line->name, sizeof(line->name), db_str(rows, row, 1));
-	line->unit_price = db_cents(rows, row, 2);
-	line->available = db_int(rows, row, 3);
-}
-
-/* Both the rows and the lines are sorted by id. */
-static bool lock_products(struct db_conn *conn, struct reservation *res, struct err *err)
-{
+	static const struct db_many sql = {
+		.head = "SELECT id, name, price, stock FROM products FORCE INDEX"
+			" (PRIMARY) WHERE deleted_at IS NULL AND id IN (",
+		.row = "?",
+		.tail = ") ORDER BY id FOR UPDATE",
+	};
+	struct db_arg args[DB_MANY_MAX];
 	struct db_rows *rows;
 	size_t row = 0;
 
-	if (!query_locked(conn, res, &rows, err))
+	for (size_t i = 0; i < n; i++)
+		args[i] = id_arg(plan->products[from + i].id);
+	if (!db_query_many(conn, &sql, NULL, 0, args, 1, n, &rows, err))
 		return false;
-	for (unsigned i = 0; i < res->n_lines; i++) {
-		struct reservation_line *line = &res->lines[i];
-
-		line->found = false;
-		line->held = 0;
-		if (row < db_rows_count(rows) &&
-		    str_eqz(db_str(rows, row, 0), line->product_id))
-			fill_line(line, rows, row++);
-	}
-	if (row)
-		res->expires_at = db_time(rows, 0, 4);
-	db_rows_free(rows);
-	return true;
-}
-
-/* ---- decide ---- */
-
-static struct reservation_line *find_line(struct reservation *res, struct str product_id)
-{
-	for (unsigned i = 0; i < res->n_lines; i++) {
-		if (str_eqz(product_id, res->lines[i].product_id))
-			return &res->lines[i];
-	}
-	return NULL;
-}
-
-/* What a twin holds cannot change hands while we have its products locked. */
-static bool find_held(struct db_conn *conn, struct reservation *res, struct err *err)
-{
-	struct db_rows *rows;
-
-	if (!*res->key_hash)
-		return true;
-	if (!db_query(conn, &rows, err,
-		      "SELECT i.product_id, CAST(SUM(i.quantity) AS SIGNED)"
-		      " FROM reservations r JOIN reservation_items i"
-		      " ON i.reservation_id = r.id WHERE r.key_hash = ?"
-		      " AND r.state = 'pending' AND r.id <> ? GROUP BY i.product_id",
-		      DB_Z(res->key_hash), DB_Z(res->id)))
-		return false;
-	for (size_t i = 0; i < db_rows_count(rows); i++) {
-		struct reservation_line *line = find_line(res, db_str(rows, i, 0));
-
-		if (line)
-			line->held = db_int(rows, i, 1);
+	/* Both are sorted by id. */
+	for (size_t i = from; i < from + n && row < db_rows_count(rows); i++) {
+		if (!str_eqz(db_str(rows, row, 0), plan->products[i].id))
+			continue;
+		plan_found(plan, i, db_str(rows, row, 1), db_cents(rows, row, 2),
+			   db_int(rows, row, 3));
+		row++;
 	}
 	db_rows_free(rows);
 	return true;
 }
 
-static bool take_stock(struct db_conn *conn, const struct reservation *res,
-		       struct err *err)
+static bool lock_products(struct db_conn *conn, struct plan *plan, struct err *err)
 {
-	for (unsigned i = 0; i < res->n_lines; i++) {
-		const struct reservation_line *line = &res->lines[i];
-		char price[MONEY_TEXT_MAX];
+	plan_forget(plan);
+	for (size_t from = 0; from < plan->n_products; from += DB_MANY_MAX) {
+		size_t left = plan->n_products - from;
 
-		money_format(price, line->unit_price);
-		if (!db_exec(conn, err,
-			     "UPDATE products SET stock = stock - ? WHERE id = ?",
-			     DB_I(line->quantity), DB_Z(line->product_id)) ||
-		    !db_exec(conn, err,
-			     "INSERT INTO reservation_items (reservation_id, product_id,"
-			     " quantity, unit_price)"
-			     " VALUES (?, ?, ?, ?)",
-			     DB_Z(res->id), DB_Z(line->product_id), DB_I(line->quantity),
-			     DB_Z(price)))
+		if (!lock_some(conn, plan, from, left < DB_MANY_MAX ? left : DB_MANY_MAX,
+			       err))
 			return false;
 	}
 	return true;
 }
 
-static enum db_verdict reserve_tx(struct db_conn *conn, void *arg, struct err *err)
-{
-	struct reserve *reserve = arg;
-	struct reservation *res = reserve->res;
+/* ---- decide ---- */
 
-	reserve->duplicate = false;
-	if (!insert_pending(conn, res, err)) {
-		reserve->duplicate = db_is_duplicate(conn, "PRIMARY");
-		return reserve->duplicate ? DB_ROLLBACK : DB_FAIL;
+static size_t short_keys(const struct plan *plan, struct db_arg keys[BATCH_MAX])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < plan->n; i++) {
+		const struct reserve *one = plan->members[i];
+
+		if (one->end == RESERVE_SHORT && *one->res->key_hash)
+			keys[n++] = DB_Z(one->res->key_hash);
 	}
-	if (!lock_products(conn, res, err))
-		return DB_FAIL;
-	switch (reservation_decide(res, &reserve->line)) {
-	case RESERVATION_NO_PRODUCT:
-		reserve->end = RESERVE_NO_PRODUCT;
-		return DB_ROLLBACK;
-	case RESERVATION_SHORT:
-		if (!find_held(conn, res, err))
-			return DB_FAIL;
-		reserve->end =
-			reservation_twin_holds(res) ? RESERVE_IN_PROGRESS : RESERVE_SHORT;
-		return DB_ROLLBACK;
-	case RESERVATION_FITS: break;
-	}
-	if (!take_stock(conn, res, err))
-		return DB_FAIL;
-	res->state = RESERVATION_PENDING;
-	reserve->end = RESERVE_OK;
-	return DB_COMMIT;
+	return n;
 }
 
-/* ---- the same id again ---- */
-
-static enum reserve_end compare_stored(struct reservation *res,
-				       const struct db_rows *rows)
+/* What a twin holds cannot change hands while we have its products locked.  The
+ * round's own rows have no items yet, so they are not counted here. */
+static bool find_held(struct db_conn *conn, struct plan *plan, struct err *err)
 {
-	res->state = reservation_state_from(db_str(rows, 0, 0));
-	res->expires_at = db_time(rows, 0, 1);
-	if (res->state == RESERVATION_RELEASED)
-		return RESERVE_RELEASED;
-	if (db_rows_count(rows) != res->n_lines)
-		return RESERVE_DIFFERS;
-	for (unsigned i = 0; i < res->n_lines; i++) {
-		struct reservation_line *line = &res->lines[i];
-
-		if (!str_eqz(db_str(rows, i, 2), line->product_id) ||
-		    db_int(rows, i, 3) != line->quantity)
-			return RESERVE_DIFFERS;
-		line->unit_price = db_cents(rows, i, 4);
-		str_copy(line->name, sizeof(line->name), db_str(rows, i, 5));
-	}
-	return RESERVE_OK;
-}
-
-static bool load_stored(struct db_conn *conn, struct reserve *reserve, struct err *err)
-{
+	static const struct db_many sql = {
+		.head = "SELECT r.key_hash, i.product_id, CAST(SUM(i.quantity) AS SIGNED)"
+			" FROM reservations r FORCE INDEX (twins)"
+			" JOIN reservation_items i ON i.reservation_id = r.id"
+			" WHERE r.state = 'pending' AND r.key_hash IN (",
+		.row = "?",
+		.tail = ") GROUP BY r.key_hash, i.product_id",
+	};
+	struct db_arg keys[BATCH_MAX];
 	struct db_rows *rows;
+	size_t n = short_keys(plan, keys);
 
-	if (!db_query(conn, &rows, err,
-		      "SELECT r.state, r.expires_at, i.product_id, i.quantity,"
-		      " i.unit_price, p.name FROM reservations r"
-		      " LEFT JOIN reservation_items i ON i.reservation_id = r.id"
-		      " LEFT JOIN products p ON p.id = i.product_id"
-		      " WHERE r.id = ? ORDER BY i.product_id",
-		      DB_Z(reserve->res->id)))
+	if (!n)
+		return true;
+	if (!db_query_many(conn, &sql, NULL, 0, keys, 1, n, &rows, err))
 		return false;
-	/* Swept between the two statements: it had been released. */
-	reserve->end = db_rows_count(rows) ? compare_stored(reserve->res, rows)
-					   : RESERVE_RELEASED;
-	reserve->replayed = reserve->end == RESERVE_OK;
+	for (size_t i = 0; i < db_rows_count(rows); i++)
+		plan_held(plan, db_str(rows, i, 0), db_str(rows, i, 1),
+			  db_int(rows, i, 2));
 	db_rows_free(rows);
 	return true;
 }
 
-static bool reserve_job(struct db_conn *conn, void *arg, struct err *err)
-{
-	struct reserve *reserve = arg;
-	enum db_tx_end end = db_tx(conn, reserve_tx, reserve, err);
+/* ---- write ---- */
 
-	if (end == DB_TX_UNKNOWN)
-		end = db_tx(conn, reserve_tx, reserve, err);
-	if (end == DB_TX_UNKNOWN)
-		return err_set(err, ERR_TIMEOUT,
-			       "the database went away twice while a "
-			       "reservation was stored");
-	if (end == DB_TX_FAILED)
-		return false;
-	return !reserve->duplicate || load_stored(conn, reserve, err);
+static bool insert_items(struct db_conn *conn, const struct plan *plan, struct err *err)
+{
+	static const struct db_many sql = {
+		.head = "INSERT INTO reservation_items (reservation_id, product_id,"
+			" quantity, unit_price) VALUES ",
+		.row = "(?, ?, ?, ?)",
+	};
+	struct db_arg *args = xcalloc(4 * plan->n_lines, sizeof(*args)), *arg = args;
+	char(*prices)[MONEY_TEXT_MAX] = xcalloc(plan->n_lines, sizeof(*prices));
+	size_t n = 0;
+	bool ok;
+
+	for (size_t i = 0; i < plan->n; i++) {
+		const struct reservation *res = plan->members[i]->res;
+
+		if (plan->members[i]->end != RESERVE_OK)
+			continue;
+		for (unsigned k = 0; k < res->n_lines; k++) {
+			const struct reservation_line *line = &res->lines[k];
+
+			money_format(prices[n], line->unit_price);
+			*arg++ = DB_Z(res->id);
+			*arg++ = DB_Z(line->product_id);
+			*arg++ = DB_I(line->quantity);
+			*arg++ = DB_Z(prices[n++]);
+		}
+	}
+	ok = db_exec_many(conn, &sql, args, 4, n, NULL, err);
+	free(prices);
+	free(args);
+	return ok;
 }
 
-void reservation_repo_reserve(struct db_pool *pool, struct reserve *reserve, db_done done)
+static bool take_stock(struct db_conn *conn, const struct plan *plan, struct err *err)
+{
+	static const struct db_many sql = {
+		.head = "UPDATE products FORCE INDEX (PRIMARY) SET stock = stock -"
+			" CASE id ",
+		.row = "WHEN ? THEN ?",
+		.between = " ",
+		.again = " END WHERE id IN (",
+		.tail = ")",
+	};
+	struct db_arg *args = xcalloc(2 * plan->n_products, sizeof(*args));
+	size_t n = 0;
+	bool ok;
+
+	for (size_t i = 0; i < plan->n_products; i++) {
+		const struct plan_product *product = &plan->products[i];
+
+		if (!product->taken)
+			continue;
+		args[2 * n] = DB_Z(product->id);
+		args[2 * n + 1] = DB_I(product->taken);
+		n++;
+	}
+	ok = db_exec_many(conn, &sql, args, 2, n, NULL, err);
+	free(args);
+	return ok;
+}
+
+static bool delete_refused(struct db_conn *conn, const struct plan *plan, struct err *err)
+{
+	static const struct db_many sql = {
+		.head = "DELETE FROM reservations WHERE id IN (",
+		.row = "?",
+		.tail = ")",
+	};
+	struct db_arg ids[BATCH_MAX];
+	size_t n = 0;
+
+	for (size_t i = 0; i < plan->n; i++) {
+		if (plan->members[i]->end != RESERVE_OK)
+			ids[n++] = DB_Z(plan->members[i]->res->id);
+	}
+	return db_exec_many(conn, &sql, ids, 1, n, NULL, err);
+}
+
+static bool anybody_fits(const struct plan *plan)
+{
+	for (size_t i = 0; i < plan->n; i++) {
+		if (plan->members[i]->end == RESERVE_OK)
+			return true;
+	}
+	return false;
+}
+
+static enum db_verdict round_tx(struct db_conn *conn, void *arg, struct err *err)
+{
+	struct reserving *r = arg;
+	struct plan *plan = &r->plan;
+
+	r->duplicate = false;
+	if (!read_clock(conn, r, err))
+		return DB_FAIL;
+	if (!insert_pending(conn, r, err)) {
+		r->duplicate = db_is_duplicate(conn, "PRIMARY");
+		return r->duplicate ? DB_ROLLBACK : DB_FAIL;
+	}
+	if (!lock_products(conn, plan, err))
+		return DB_FAIL;
+	plan_decide(plan);
+	if (!find_held(conn, plan, err))
+		return DB_FAIL;
+	plan_judge(plan);
+	if (!anybody_fits(plan))
+		return DB_ROLLBACK;
+	return insert_items(conn, plan, err) && take_stock(conn, plan, err) &&
+			       delete_refused(conn, plan, err)
+		       ? DB_COMMIT
+		       : DB_FAIL;
+}
+
+/* ---- the same id again ---- */
+
+/* `n` rows from `row` on are one stored reservation. */
+static enum reserve_end compare_stored(struct reservation *res,
+				       const struct db_rows *rows, size_t row, size_t n)
+{
+	res->state = reservation_state_from(db_str(rows, row, 1));
+	res->expires_at = db_time(rows, row, 2);
+	if (res->state == RESERVATION_RELEASED)
+		return RESERVE_RELEASED;
+	if (n != res->n_lines)
+		return RESERVE_DIFFERS;
+	for (unsigned i = 0; i < n; i++) {
+		struct reservation_line *line = &res->lines[i];
+
+		if (!str_eqz(db_str(rows, row + i, 3), line->product_id) ||
+		    db_int(rows, row + i, 4) != line->quantity)
+			return RESERVE_DIFFERS;
+		line->unit_price = db_cents(rows, row + i, 5);
+		str_copy(line->name, sizeof(line->name), db_str(rows, row + i, 6));
+	}
+	return RESERVE_OK;
+}
+
+static void answer_stored(struct reserve *one, const struct db_rows *rows, size_t row)
+{
+	size_t end = row;
+
+	while (end < db_rows_count(rows) && str_eqz(db_str(rows, end, 0), one->res->id))
+		end++;
+	one->end = compare_stored(one->res, rows, row, end - row);
+	one->replayed = one->end == RESERVE_OK;
+	one->decided = true;
+}
+
+/* Answers all, of this round or not, whose id is stored. Both are sorted by id. */
+static void answer_all_stored(struct plan *plan, const struct db_rows *rows)
+{
+	size_t row = 0;
+
+	for (size_t i = 0; i < plan->n_all; i++) {
+		struct reserve *one = plan->all[i];
+
+		while (row < db_rows_count(rows) &&
+		       strcmp(db_str(rows, row, 0).at, one->res->id) < 0)
+			row++;
+		if (!one->decided && row < db_rows_count(rows) &&
+		    str_eqz(db_str(rows, row, 0), one->res->id))
+			answer_stored(one, rows, row);
+	}
+}
+
+static bool load_stored(struct db_conn *conn, struct plan *plan, struct err *err)
+{
+	static const struct db_many sql = {
+		.head = "SELECT r.id, r.state, r.expires_at, i.product_id, i.quantity,"
+			" i.unit_price, p.name FROM reservations r FORCE INDEX (PRIMARY)"
+			" LEFT JOIN reservation_items i ON i.reservation_id = r.id"
+			" LEFT JOIN products p ON p.id = i.product_id"
+			" WHERE r.id IN (",
+		.row = "?",
+		.tail = ") ORDER BY r.id, i.product_id",
+	};
+	struct db_arg ids[BATCH_MAX];
+	struct db_rows *rows;
+
+	for (size_t i = 0; i < plan->n; i++)
+		ids[i] = DB_Z(plan->members[i]->res->id);
+	if (!db_query_many(conn, &sql, NULL, 0, ids, 1, plan->n, &rows, err))
+		return false;
+	answer_all_stored(plan, rows);
+	db_rows_free(rows);
+	return true;
+}
+
+/* ---- the batch ---- */
+
+static size_t count_decided(const struct plan *plan)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < plan->n_all; i++)
+		n += plan->all[i]->decided;
+	return n;
+}
+
+/* From here on, ERR_BUSY would promise that nothing is held. */
+static bool unknown(struct err *err)
+{
+	return err_slug(err, ERR_TIMEOUT, "database_timeout",
+			"the database went away while reservations were stored");
+}
+
+/* `open`: may something be stored of which no answer tells? */
+static bool run_round(struct db_conn *conn, struct reserving *r, bool *open,
+		      struct err *err)
+{
+	switch (db_tx(conn, round_tx, r, err)) {
+	case DB_TX_COMMITTED:
+		*open = true;
+		plan_settle(&r->plan);
+		return true;
+	case DB_TX_ROLLED_BACK:
+		if (r->duplicate)
+			return load_stored(conn, &r->plan, err);
+		plan_settle(&r->plan);
+		return true;
+	case DB_TX_UNKNOWN: *open = true; return load_stored(conn, &r->plan, err);
+	case DB_TX_FAILED: break;
+	}
+	return false;
+}
+
+static bool run_batch(struct db_conn *conn, void **members, size_t n, struct err *err)
+{
+	struct reserving r = {0};
+	unsigned fruitless = 0;
+	bool ok = true, open = false;
+
+	plan_init(&r.plan, (struct reserve **)members, n);
+	while (ok && plan_round(&r.plan)) {
+		size_t before = count_decided(&r.plan);
+
+		ok = run_round(conn, &r, &open, err);
+		if (ok && count_decided(&r.plan) == before && ++fruitless > MAX_FRUITLESS)
+			ok = err_slug(err, ERR_BUSY, "database_busy",
+				      "other requests for the same ids were faster");
+	}
+	plan_fini(&r.plan);
+	return ok || (open ? unknown(err) : false);
+}
+
+struct batch_stage *reservation_repo_stage(struct loop *loop, struct db_pool *pool,
+					   const struct reserve_limits *limits,
+					   struct metrics *metrics, struct err *err)
+{
+	struct batch_config cfg = {.name = "reserve",
+				   .run = run_batch,
+				   .lanes = (unsigned)limits->lanes,
+				   .max_batch = (unsigned)limits->batch,
+				   .max_queue = (unsigned)limits->queue};
+
+	return batch_new(loop, pool, &cfg, metrics, err);
+}
+
+/* Equal ids go to the same lane, where the second finds what the first did. */
+void reservation_repo_reserve(struct batch_stage *stage, struct reserve *reserve,
+			      db_done done)
 {
 	reserve->replayed = false;
-	db_run(pool, reserve_job, done, reserve);
+	batch_add(stage, str_hash(str_from(reserve->res->id)), reserve, done, reserve);
 }

@@ -1,35 +1,28 @@
 /*
  * reservation_repo.h - SQL <-> reservation.
  *
- * One reservation per call, each with its own outcome: how many of them share a
- * transaction is this module's business.  Calls work like those of
- * product_repo.h.  Locks are always taken in the same order: reservations by
+ * One reservation per call, each with its own outcome: those that wait while a
+ * transaction commits share the next one (common/batch.h).  Calls work like
+ * those of product_repo.h.  Locks are always taken in the same order: reservations by
  * id, then products by id.
  */
 #ifndef PRODUCT_SVC_RESERVATION_REPO_H
 #define PRODUCT_SVC_RESERVATION_REPO_H
 
-#include "db.h"
-#include "reservation.h"
+#include "batch.h"
+#include "reservation_move.h"
+#include "reservation_plan.h"
 
-enum reserve_end {
-	RESERVE_OK,          /* the reservation is filled in; also when it was there */
-	RESERVE_NO_PRODUCT,  /* `line` */
-	RESERVE_SHORT,       /* `line` */
-	RESERVE_IN_PROGRESS, /* pending ones under the same key hold what is missing */
-	RESERVE_RELEASED,    /* the id was given up before */
-	RESERVE_DIFFERS      /* the id was used with other lines */
+/* Reserving has lanes of its own: its orders share transactions. */
+struct reserve_limits {
+	int64_t lanes, batch, queue;
 };
-
-struct reserve {
-	struct reservation *res;
-	void *owner;
-	enum reserve_end end;
-	bool replayed; /* RESERVE_OK: it was there before */
-	unsigned line;
-	bool duplicate; /* private */
-};
-void reservation_repo_reserve(struct db_pool *pool, struct reserve *reserve,
+/* NULL: `err`. Ended by batch_free(), before the pool. */
+struct batch_stage *reservation_repo_stage(struct loop *loop, struct db_pool *pool,
+					   const struct reserve_limits *limits,
+					   struct metrics *metrics, struct err *err);
+/* ERR_BUSY: nothing is held. Any other error leaves it open. */
+void reservation_repo_reserve(struct batch_stage *stage, struct reserve *reserve,
 			      db_done done);
 
 /* Gives the stock of a pending one back; remembers an unknown id as released.
@@ -44,23 +37,19 @@ struct release {
 void reservation_repo_release(struct db_pool *pool, struct release *release,
 			      db_done done);
 
-/* What became of orders: confirm, or return the stock, each once. */
-struct order_move {
-	char reservation_id[ID_HEX_LEN + 1];
-	int64_t order_id; /* 0: not known yet */
-	bool cancelled;
-};
+/* What became of orders: each change of state once, all in one transaction.  On
+ * error nothing is changed, or all of it is, so it may be repeated. */
 struct order_moves {
-	struct order_move *moves; /* each reservation once; gets sorted */
+	struct order_move *moves; /* get sorted, and one a reservation */
 	size_t n;
 	void *owner;
-	/* How many: changed; not there; released although an order needs them. */
-	unsigned confirmed, returned, unknown, lost;
+	/* How many: changed, by kind; not there; released although ordered. */
+	unsigned changed[MOVE_RELEASE + 1], unknown, lost;
 };
 void reservation_repo_move(struct db_pool *pool, struct order_moves *moves, db_done done);
 
 /* Pending ones past their expiry by the database's clock, oldest first. */
-#define OVERDUE_MAX 50
+#define OVERDUE_MAX DB_MANY_MAX
 struct overdue {
 	void *owner;
 	size_t n;

@@ -7,10 +7,12 @@
 #include "config.h"
 #include "db.h"
 #include "events.h"
+#include "reservation_repo.h"
 
 struct settings {
 	char *listen, *internal_url, *orders_topic, *group;
 	int64_t janitor_interval_ms;
+	struct reserve_limits reserve;
 	struct catalogue_settings catalogue;
 	struct db_settings db;
 	struct auth_settings auth;

@@ -440,6 +440,14 @@ static void reservation_answers(void **state)
 	assert_int_equal(err.code, ERR_UPSTREAM);
 	assert_int_equal(answer(&order, 200, "nonsense", &err, NULL), RESERVE_UNKNOWN);
 	assert_int_equal(answer(&order, 500, "{}", &err, NULL), RESERVE_UNKNOWN);
+	/* Only product-svc's own words promise that nothing is held. */
+	assert_int_equal(answer(&order, 503, "{\"code\":\"unavailable\"}", &err, NULL),
+			 RESERVE_UNKNOWN);
+	assert_int_equal(answer(&order, 504, "{\"code\":\"database_busy\"}", &err, NULL),
+			 RESERVE_UNKNOWN);
+	assert_int_equal(answer(&order, 503, "{\"code\":\"database_busy\"}", &err, NULL),
+			 RESERVE_NOT_SENT);
+	assert_true(err.code == ERR_BUSY && err.retry_after_s > 0);
 	assert_int_equal(answer(&order, 409,
 				"{\"code\":\"insufficient_stock\",\"detail\":\"only 1\","
 				"\"product_id\":\"P1\",\"available\":1,\"requested\":2}",
