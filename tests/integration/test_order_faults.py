@@ -300,6 +300,24 @@ def test_relay_killed(alone, point):
     balanced(alone, svc)
 
 
+def test_an_event_that_becomes_visible_late_is_published(alone):
+    """Ids are given before the commit, so a lower one may appear after a higher one was published."""
+    svc = alone.start()
+    db = alone.connect()
+    db.begin()
+    with db.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {alone.name}.outbox (user_id, event_id, payload, created_at)"
+            " VALUES (9, REPEAT('9', 32), '{}', UTC_TIMESTAMP(3))"
+        )
+    assert svc.post(body=ORDER).status_code == 201
+    until(lambda: len(alone.events()) == 1)
+    db.commit()
+    db.close()
+    until(lambda: {key for key, _, _ in alone.events()} == {"1", "9"})
+    until(lambda: alone.one("SELECT COUNT(*) FROM outbox") == 0)
+
+
 def test_relays_share_the_outbox(alone):
     """Each shard has one relay; when one dies, the others take over what it had."""
     first = alone.start()

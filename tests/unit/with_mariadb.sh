@@ -9,6 +9,9 @@ dir=$(mktemp -d)
 user=$(id -un)
 port=$(/usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 chmod 755 "$dir"
+# A starting server removes what looks like its temporary tables, also those of another one.
+mkdir "$dir/tmp"
+export TMPDIR="$dir/tmp"
 
 stop() {
 	if [ -f "$dir/pid" ]; then

@@ -30,6 +30,13 @@ def _tool(name):
     return path
 
 
+def temporary(layout):
+    """A folder of its own: a starting server removes temporary tables, also those of another one."""
+    folder = layout.mysql / "tmp"
+    folder.mkdir(parents=True, exist_ok=True)
+    return str(folder)
+
+
 def _init(layout):
     """A new data folder; the account of this OS user may do everything, by the socket only."""
     data = layout.mysql / "data"
@@ -49,7 +56,8 @@ def _init(layout):
         "--skip-name-resolve",
         "--innodb-log-file-size=48M",
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    env = {**os.environ, "TMPDIR": temporary(layout)}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
         raise StackError(f"mariadb-install-db failed:\n{done.stdout}{done.stderr}")
     (layout.mysql / "complete").touch()
@@ -91,7 +99,7 @@ def start(store, port):
     else:
         _init(layout)
         command = argv(layout, port, more)
-    env = {"PATH": os.environ.get("PATH", ""), "TZ": "UTC"}
+    env = {"PATH": os.environ.get("PATH", ""), "TZ": "UTC", "TMPDIR": temporary(layout)}
     for setting in options["env"]:
         if setting.startswith(f"{NAME}:"):
             variable, _, value = setting.removeprefix(f"{NAME}:").partition("=")
