@@ -29,6 +29,11 @@ static void make_metrics(struct gateway_metrics *m, struct metrics *metrics)
 				     "requests sent again on a new connection", NULL);
 	m->no_endpoint = metrics_counter(metrics, "shop_gateway_no_endpoint_total",
 					 "requests that no endpoint could take", NULL);
+	m->overloaded = metrics_counter(
+		metrics, "shop_gateway_overloaded_total",
+		"requests refused because too many waited for the service", NULL);
+	m->waiting = metrics_gauge(metrics, "shop_gateway_waiting",
+				   "requests that wait for a connection", NULL);
 }
 
 bool app_check(void *arg, struct err *err)

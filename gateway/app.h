@@ -26,6 +26,7 @@ struct app;
 struct client;
 struct pool;
 struct exchange;
+struct queue;
 struct health;
 struct resolver;
 
@@ -44,10 +45,9 @@ struct worker {
 	int listen_fd[LISTENER_KINDS]; /* -1: closed */
 	struct http_client *keys_client;
 	struct auth *auth;
-	struct routes *routes;     /* the newest snapshot; one reference */
-	struct pool **pools;       /* by endpoint id of `routes` */
-	struct exchanges *waiting; /* for a connection, by upstream id */
-	unsigned *n_waiting;
+	struct routes *routes; /* the newest snapshot; one reference */
+	struct pool **pools;   /* by endpoint id of `routes` */
+	struct queue *waiting; /* for a connection, by upstream id */
 	struct clients clients;
 	unsigned n_clients;
 	struct exchanges spare; /* for reuse */
@@ -60,7 +60,7 @@ struct worker {
 
 struct gateway_metrics {
 	struct metric *connections, *refused_connections, *bad_requests, *retries;
-	struct metric *no_endpoint;
+	struct metric *no_endpoint, *overloaded, *waiting;
 	struct route_series no_route; /* of requests that found none */
 };
 

@@ -36,6 +36,7 @@ void dispatch(struct exchange *x)
 	case POOL_CONNECTING:
 	case POOL_QUEUED: break;
 	case POOL_FULL:
+		metric_add(x->worker->app->metrics.overloaded, 1);
 		exchange_unavailable(x, "overloaded",
 				     "too many requests wait for the service");
 		break;

@@ -158,6 +158,13 @@ static void tick_collecting(struct exchange *x, int64_t idle_ms, int64_t age_ms)
 		exchange_fail(x, 408, NULL, "the request body did not come in time");
 }
 
+static void tick_waited(struct exchange *x)
+{
+	metric_add(x->worker->app->metrics.overloaded, 1);
+	exchange_unavailable(x, "overloaded",
+			     "all connections to the service are in use");
+}
+
 /* The request is on its way: who holds it up? */
 static void tick_sent(struct exchange *x, int64_t idle_ms)
 {
@@ -190,8 +197,7 @@ void exchange_tick(struct exchange *x, int64_t now_ms)
 	if (x->state == X_COLLECTING)
 		tick_collecting(x, idle_ms, age_ms);
 	else if (x->state == X_WAITING && now_ms > x->deadline_ms)
-		exchange_unavailable(x, "overloaded",
-				     "all connections to the service are in use");
+		tick_waited(x);
 	else if (x->state == X_CONNECTING && now_ms > x->deadline_ms)
 		dispatch_refused(x, true);
 	else if (x->state >= X_SENT && !x->route->stream && age_ms > TOTAL_MS)

@@ -35,7 +35,7 @@ enum exchange_state {
 #define TRACEPARENT_LEN 55
 
 struct exchange {
-	/* X_WAITING: in worker->waiting[upstream]; over: in worker->spare */
+	/* X_WAITING: in a list of worker->waiting; over: in worker->spare */
 	TAILQ_ENTRY(exchange) link;
 	struct worker *worker;
 	struct client *client;

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "client.h"
+#include "queue.h"
 #include "timeutil.h"
 
 #define QUEUE_MS 1000
@@ -46,40 +48,49 @@ void pool_tick(struct pool *pool, int64_t now_ms)
 
 /* ---- the queue ---- */
 
+static struct queue *queue_of(const struct exchange *x)
+{
+	return &x->worker->waiting[x->route->upstream->id];
+}
+
 static enum pool_result join_queue(struct exchange *x)
 {
-	unsigned id = x->route->upstream->id;
+	const struct gateway_settings *settings = &x->worker->app->settings;
+	/* What was free went to somebody else: it waited for that already. */
+	bool again = x->queue_until_ms != 0;
 
-	if (x->worker->n_waiting[id] >= x->worker->app->settings.pool_waiting)
+	if (!again && queue_is_full(queue_of(x), x->client->listener,
+				    (unsigned)settings->pool_waiting,
+				    (unsigned)settings->pool_wait_ms))
 		return POOL_FULL;
-	x->worker->n_waiting[id]++;
-	if (x->queue_until_ms) { /* what was free went to somebody else */
-		TAILQ_INSERT_HEAD(&x->worker->waiting[id], x, link);
-	} else {
-		TAILQ_INSERT_TAIL(&x->worker->waiting[id], x, link);
+	queue_join(queue_of(x), x, again);
+	metric_add(x->worker->app->metrics.waiting, 1);
+	if (!again)
 		x->queue_until_ms = x->worker->now_ms + QUEUE_MS;
-	}
 	x->state = X_WAITING;
 	x->deadline_ms = x->queue_until_ms;
 	return POOL_QUEUED;
 }
 
+static void left_queue(struct exchange *x)
+{
+	metric_add(x->worker->app->metrics.waiting, -1);
+	x->state = X_CHECKING;
+}
+
 void pool_leave_queue(struct exchange *x)
 {
-	unsigned id = x->route->upstream->id;
-
-	x->worker->n_waiting[id]--;
-	TAILQ_REMOVE(&x->worker->waiting[id], x, link);
-	x->state = X_CHECKING;
+	queue_leave(queue_of(x), x);
+	left_queue(x);
 }
 
 void pool_wake(struct worker *worker, const struct upstream *upstream)
 {
-	struct exchange *x = TAILQ_FIRST(&worker->waiting[upstream->id]);
+	struct exchange *x = queue_next(&worker->waiting[upstream->id]);
 
 	if (!x)
 		return;
-	pool_leave_queue(x);
+	left_queue(x);
 	dispatch(x);
 }
 

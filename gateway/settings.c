@@ -30,6 +30,8 @@ const struct config_entry gateway_config[] = {
 		"connections to one endpoint, for each thread"),
 	CFG_INT(S, pool_waiting, "POOL_WAITING", "512", 0, 100000,
 		"requests that wait for a connection to one upstream, for each thread"),
+	CFG_INT(S, pool_wait_ms, "POOL_WAIT_MS", "250", 1, 1000,
+		"ms: a request that would wait longer for a connection gets 503 at once"),
 	SERVICE(0, "USER_SVC", "user-svc"),
 	SERVICE(1, "PRODUCT_SVC", "product-svc"),
 	SERVICE(2, "ORDER_SVC", "order-svc"),

@@ -15,6 +15,7 @@ struct gateway_settings {
 	int64_t max_clients;  /* of all threads together */
 	int64_t pool_conns;   /* to one endpoint, for each thread */
 	int64_t pool_waiting; /* for one upstream, in each thread */
+	int64_t pool_wait_ms;
 	/* What gateway/routes.json calls ${USER_SVC_URL} and so on. */
 	char *service_url[2 * GATEWAY_SERVICES];
 };

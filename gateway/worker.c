@@ -10,6 +10,7 @@
 #include "app.h"
 #include "client.h"
 #include "pool.h"
+#include "queue.h"
 #include "sock.h"
 #include "timeutil.h"
 
@@ -41,10 +42,9 @@ static void adopt_routes(struct worker *worker, struct routes *routes)
 	worker->pools = xcalloc(routes->n_endpoints + 1, sizeof(struct pool *));
 	for (unsigned i = 0; i < routes->n_endpoints; i++)
 		worker->pools[i] = pool_new(worker, routes->endpoints[i]);
-	worker->waiting = xcalloc(routes->n_upstreams + 1, sizeof(struct exchanges));
-	worker->n_waiting = xcalloc(routes->n_upstreams + 1, sizeof(unsigned));
+	worker->waiting = xcalloc(routes->n_upstreams + 1, sizeof(struct queue));
 	for (unsigned i = 0; i < routes->n_upstreams; i++)
-		TAILQ_INIT(&worker->waiting[i]);
+		queue_init(&worker->waiting[i]);
 }
 
 /* Keys come through our own internal listener, like those of any service. */
@@ -114,7 +114,6 @@ static void worker_fini(struct worker *worker)
 	routes_unref(worker->routes);
 	free(worker->pools);
 	free(worker->waiting);
-	free(worker->n_waiting);
 	free(worker->scratch);
 }
 

@@ -189,10 +189,10 @@ def always(response):
 class Gateway(Process):
     """`routes`: path -> Upstream, list of Upstreams, or (upstreams, dict of further members)."""
 
-    def __init__(self, routes, threads=1, **env):
+    def __init__(self, routes, threads=1, more_routes=(), **env):
         self.dir = tempfile.TemporaryDirectory(prefix="gateway-rig-")
         folder = pathlib.Path(self.dir.name)
-        (folder / "routes.json").write_text(json.dumps(self._table(routes)))
+        (folder / "routes.json").write_text(json.dumps(self._table(routes, more_routes)))
         super().__init__(
             binary("gateway", MODE),
             {
@@ -214,8 +214,8 @@ class Gateway(Process):
         until(self.listens, 10, "a listener")
 
     @staticmethod
-    def _table(routes):
-        table = {"upstreams": {}, "routes": []}
+    def _table(routes, more_routes):
+        table = {"upstreams": {}, "routes": [*more_routes]}
         for i, (path, target) in enumerate(routes.items()):
             more = {}
             if isinstance(target, tuple):

@@ -645,6 +645,66 @@ def test_no_descriptors_left(rig):
 # ---- the end ----
 
 
+def ask_at_once(gw, count):
+    """[(status, seconds)] of requests that all start together."""
+    answers = []
+
+    def ask():
+        begin = time.time()
+        status, fields, _ = gw.get("/x")
+        assert status == 200 or dict(fields)["retry-after"] == "1"
+        answers.append((status, time.time() - begin))
+
+    threads = [threading.Thread(target=ask) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return answers
+
+
+def test_overload_refuses_at_once_who_would_wait_too_long(rig):
+    def handler(conn, up):
+        while True:
+            conn.request()
+            time.sleep(0.03)
+            conn.send(OK)
+
+    gw, _ = rig(handler, env={"POOL_CONNS": "1", "POOL_WAIT_MS": "250"})
+    # A first burst is taken whole: nobody knows yet how fast the service is.
+    assert [status for status, _ in ask_at_once(gw, 20)] == [200] * 20
+    answers = ask_at_once(gw, 60)
+    served = [seconds for status, seconds in answers if status == 200]
+    refused = [seconds for status, seconds in answers if status == 503]
+    assert len(served) + len(refused) == 60
+    assert 5 <= len(served) <= 20 and max(served) < 0.7
+    assert max(refused) < 0.5
+    assert gw.metric("shop_gateway_overloaded_total") == len(refused)
+    assert gw.metric("shop_gateway_waiting") == 0
+    # As good as new at once.
+    assert [status for status, _ in ask_at_once(gw, 5)] == [200] * 5
+
+
+def test_our_own_services_go_first(rig):
+    order = []
+
+    def handler(conn, up):
+        while True:
+            order.append(conn.request()[1])
+            time.sleep(0.1)
+            conn.send(OK)
+
+    with Upstream(handler) as up:
+        table = {"path": "/i", "methods": ["GET"], "who": ["anyone"], "upstream": "up0", "listener": "internal"}
+        with Gateway({"/x": up}, more_routes=[table], POOL_CONNS="1") as gw:
+            conns = [gw.connect() for _ in range(4)] + [gw.connect(internal=True)]
+            for conn, path in zip(conns, ["/x?1", "/x?2", "/x?3", "/x?4", "/i"]):
+                conn.send(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")
+                time.sleep(0.01)
+            assert [conn.response()[0] for conn in conns] == [200] * 5
+    assert order == ["/x?1", "/i", "/x?2", "/x?3", "/x?4"]
+
+
 def test_every_request_has_its_log_line(rig):
     """Lines are written together under load, and the last ones at the end."""
     gw, _ = rig(always(OK))

@@ -1,0 +1,74 @@
+/* queue.c - who waits for a connection, in which order, and who may not. */
+#include "queue.h"
+
+#include "client.h"
+#include "timeutil.h"
+
+/* So many may always wait: else a service that stood still would never be seen
+ * to move again. */
+#define ALWAYS 8
+/* One long standstill must not count for more than this. */
+#define PACE_MAX_US 100000
+#define PACE_WEIGHT 8 /* the newest of so many */
+
+void queue_init(struct queue *queue)
+{
+	*queue = (struct queue){0};
+	for (int kind = 0; kind < LISTENER_KINDS; kind++)
+		TAILQ_INIT(&queue->list[kind]);
+}
+
+bool queue_is_full(const struct queue *queue, enum listener_kind kind, unsigned max,
+		   unsigned max_wait_ms)
+{
+	if (queue->n >= max)
+		return true;
+	if (kind == LISTENER_INTERNAL || queue->n < ALWAYS)
+		return false;
+	return (uint64_t)queue->n * queue->pace_us > (uint64_t)max_wait_ms * 1000;
+}
+
+void queue_moved(struct queue *queue, uint64_t now_us)
+{
+	uint64_t took = now_us - queue->moved_us;
+
+	queue->moved_us = now_us;
+	if (took > PACE_MAX_US)
+		took = PACE_MAX_US;
+	if (queue->pace_us == 0)
+		queue->pace_us = (uint32_t)took;
+	else
+		queue->pace_us = (uint32_t)((queue->pace_us * (PACE_WEIGHT - 1) + took) /
+					    PACE_WEIGHT);
+}
+
+void queue_join(struct queue *queue, struct exchange *x, bool again)
+{
+	struct exchanges *list = &queue->list[x->client->listener];
+
+	if (queue->n++ == 0)
+		queue->moved_us = time_mono_us();
+	if (again)
+		TAILQ_INSERT_HEAD(list, x, link);
+	else
+		TAILQ_INSERT_TAIL(list, x, link);
+}
+
+void queue_leave(struct queue *queue, struct exchange *x)
+{
+	queue->n--;
+	TAILQ_REMOVE(&queue->list[x->client->listener], x, link);
+}
+
+struct exchange *queue_next(struct queue *queue)
+{
+	struct exchange *x = TAILQ_FIRST(&queue->list[LISTENER_INTERNAL]);
+
+	if (!x)
+		x = TAILQ_FIRST(&queue->list[LISTENER_PUBLIC]);
+	if (!x)
+		return NULL;
+	queue_leave(queue, x);
+	queue_moved(queue, time_mono_us());
+	return x;
+}
