@@ -138,16 +138,17 @@ def visible(ctx):
 def overload(ctx):
     """Three times what it can do, then at once half of it."""
     of = ctx.shop
+
+    def load(rate, seconds, connections, warm):
+        return orderload.run(ctx.programs, of.gateway, of.buyers("many"), round(rate), seconds, connections, warm)
+
     for _ in range(ctx.rounds):
-        rate = 3 * capacity(ctx)
-        load = lambda rate, seconds, conns, warm: orderload.run(  # noqa: E731
-            ctx.programs, of.gateway, of.buyers("many"), rate, seconds, conns, warm
-        )
+        most = capacity(ctx)
         before = sum(machine.sample(of.pids()).values())
-        result = ctx.measure("ours overload", lambda: load(round(rate), 3 * ctx.seconds, 2048, 2))  # noqa: B023
+        result = ctx.ours("ours overload", lambda most=most: load(3 * most, 3 * ctx.seconds, 2048, 2), rest=False)
         result["memory_before_mb"] = round(before, 1)
         result["memory_after_mb"] = round(sum(machine.sample(of.pids()).values()), 1)
-        ctx.ours("ours recovery", lambda: load(round(rate / 6), ctx.seconds, 512, 0))  # noqa: B023
+        ctx.ours("ours recovery", lambda most=most: load(most / 2, ctx.seconds, 512, 0))
     ctx.check("overload")
 
 
