@@ -31,7 +31,8 @@ class Analytics:
 
     def start(self, wait=True, **settings):
         env = {k: v for k, v in self.stack.env("analytics-svc").items() if k not in ("LISTEN", "ADMIN_LISTEN")}
-        env |= {"DRAIN_WAIT_MS": "10", "RESULTS_TOPIC": self.topic, **{name: str(v) for name, v in settings.items()}}
+        env |= {"DRAIN_WAIT_MS": "10", "DRAIN_MAX_MS": "1000", "RESULTS_TOPIC": self.topic}
+        env |= {name: str(value) for name, value in settings.items()}
         self.process = Process(self.stack.binary("analytics-svc"), env, self.folder / "analytics.log", wait=False)
         until(lambda: self.status("/healthz", self.process.admin) == 200, 20, "a listener")
         if wait:
