@@ -1,9 +1,9 @@
 /*
  * users.c - an open-addressing table of users and a sorted list of the top.
  *
- * The list has the USERS_TOP best.  A change moves one entry in it; only when
- * somebody falls out of a full list is it not known who follows, and then the
- * next reader makes it anew from the table.
+ * The list begins with the very best and may be shorter than the table: then who
+ * falls behind its end leaves it, as nobody knows who comes between.  It has twice
+ * the room that readers need, so that it is seldom made anew from the table.
  */
 #include "users.h"
 
@@ -13,6 +13,7 @@
 #include "str.h"
 
 #define FIRST_SLOTS 256 /* a power of two */
+#define TOP_ROOM    (2 * USERS_TOP)
 
 struct rank {
 	int64_t spent, id;
@@ -23,9 +24,9 @@ struct users {
 	size_t n_slots, n, max, keep;
 	int64_t orders, spent;
 	bool forgot;
-	struct rank top[USERS_TOP];
+	struct rank top[TOP_ROOM];
 	size_t n_top;
-	bool top_stale;
+	bool top_whole; /* everybody with orders is in it */
 };
 
 static size_t slot_hash(int64_t id)
@@ -51,6 +52,7 @@ struct users *users_new(size_t max, size_t keep)
 	users->max = max;
 	users->keep = keep < max ? keep : max - 1;
 	users->n_slots = FIRST_SLOTS;
+	users->top_whole = true;
 	users->slots = xcalloc(users->n_slots, sizeof(*users->slots));
 	return users;
 }
@@ -103,10 +105,14 @@ static void top_insert(struct users *users, const struct rank *rank)
 {
 	size_t i = top_place(users, rank);
 
-	if (i == USERS_TOP)
+	if (i == users->n_top && (i == TOP_ROOM || !users->top_whole)) {
+		users->top_whole = false;
 		return;
-	if (users->n_top == USERS_TOP)
+	}
+	if (users->n_top == TOP_ROOM) {
 		users->n_top--;
+		users->top_whole = false;
+	}
 	memmove(&users->top[i + 1], &users->top[i],
 		(users->n_top - i) * sizeof(users->top[0]));
 	users->top[i] = *rank;
@@ -116,26 +122,22 @@ static void top_insert(struct users *users, const struct rank *rank)
 static void top_rebuild(struct users *users)
 {
 	users->n_top = 0;
+	users->top_whole = true;
 	for (size_t i = 0; i < users->n_slots; i++) {
 		const struct user *user = &users->slots[i];
 		struct rank rank = {user->spent, user->id};
 		if (user->id != 0 && user->orders > 0)
 			top_insert(users, &rank);
 	}
-	users->top_stale = false;
 }
 
 static void top_change(struct users *users, const struct user *old,
 		       const struct user *new)
 {
 	struct rank before = {old->spent, old->id}, after = {new->spent, new->id};
-	bool full = users->n_top == USERS_TOP;
 
 	if (old->orders > 0)
 		top_remove(users, &before);
-	/* It left a full list and may now stand behind somebody not in it. */
-	if (full && users->n_top < USERS_TOP && rank_order(&after, &before) >= 0)
-		users->top_stale = true;
 	if (new->orders > 0)
 		top_insert(users, &after);
 }
@@ -182,7 +184,8 @@ static void shrink(struct users *users)
 	}
 	free(all);
 	users->forgot = true;
-	users->top_stale = true;
+	users->n_top = 0;
+	users->top_whole = false;
 }
 
 static struct user *add(struct users *users, int64_t id)
@@ -225,7 +228,7 @@ size_t users_top(struct users *users, const struct user **out, size_t max)
 {
 	size_t n;
 
-	if (users->top_stale)
+	if (!users->top_whole && users->n_top < USERS_TOP)
 		top_rebuild(users);
 	n = max < users->n_top ? max : users->n_top;
 	for (size_t i = 0; i < n; i++)

@@ -37,14 +37,13 @@ static void add_metrics(struct relay_metrics *m, struct metrics *metrics)
 
 static void publisher_init(struct publisher *pub, const struct relay *relay)
 {
-	/* At most a batch is read, but at least one row of each shard. */
+	/* See struct relay_batch. */
 	size_t room = (size_t)relay->cfg.batch + RELAY_SHARDS;
 
 	pub->cfg = &relay->cfg;
 	pub->metrics = &relay->metrics;
 	pub->measures = pub == relay->publishers;
 	pub->member = pub->wake_fd = pub->quit_fd = -1;
-	pub->room = room;
 	pub->rows = xcalloc(room, sizeof(*pub->rows));
 	pub->records = xcalloc(room, sizeof(*pub->records));
 	pub->ids = xcalloc(room, sizeof(*pub->ids));

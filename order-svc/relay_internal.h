@@ -33,8 +33,7 @@ struct publisher {
 	bool wakeable; /* nothing to do: a commit may end the rest */
 	int backoff_ms;
 	int64_t shared_ms, measured_ms;
-	size_t room; /* of the three below */
-	struct relay_row *rows;
+	struct relay_row *rows; /* with room for a batch, as the two below */
 	struct events_record *records;
 	int64_t *ids;
 };

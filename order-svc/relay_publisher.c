@@ -28,7 +28,7 @@
 /* Each batch costs a commit and a request for each partition, so when many events
  * come they are gathered: the next batch begins this long after a large one. */
 #define LARGE_BATCH 16
-#define GATHER_MS   8
+#define GATHER_MS   15
 
 /* ---- failures and rests ---- */
 
@@ -155,34 +155,23 @@ static bool send_batch(struct publisher *pub, size_t n, struct err *err)
 				    timeout_ms, err);
 }
 
-/* Was there more of a shard than was read? */
-static bool more_left(const struct publisher *pub, size_t n, size_t limit)
+/* How long to rest after a batch. */
+static int after_batch(struct publisher *pub, const struct relay_batch *batch)
 {
-	size_t of_shard[RELAY_SHARDS] = {0};
-
-	for (size_t i = 0; i < n; i++)
-		if (++of_shard[pub->rows[i].user_id % RELAY_SHARDS] >= limit)
-			return true;
-	return false;
-}
-
-/* How long to rest after a batch of `n`. */
-static int after_batch(struct publisher *pub, size_t n, size_t limit)
-{
-	if (more_left(pub, n, limit))
+	if (batch->more)
 		return 0;
-	if (n >= LARGE_BATCH)
+	if (batch->n >= LARGE_BATCH)
 		return GATHER_MS;
 	pub->wakeable = true;
 	return (int)pub->cfg->poll_ms;
 }
 
 /* Returns how long to rest. */
-static int deliver(struct publisher *pub, size_t n, size_t limit)
+static int deliver(struct publisher *pub, const struct relay_batch *batch)
 {
 	struct err why = {0}, err = {0};
+	size_t n = batch->n, done;
 	bool all;
-	size_t done;
 
 	all = send_batch(pub, n, &why);
 	if (FAILPOINT("relay_delivered"))
@@ -200,7 +189,7 @@ static int deliver(struct publisher *pub, size_t n, size_t limit)
 	if (!all)
 		return fail(pub, "publish", &why);
 	recovered(pub);
-	return after_batch(pub, n, limit);
+	return after_batch(pub, batch);
 }
 
 /* What commits from here on wakes us again. */
@@ -214,27 +203,24 @@ static void forget_wake(struct publisher *pub)
 
 static int publish(struct publisher *pub)
 {
-	size_t limit = (pub->room - RELAY_SHARDS) / relay_shards_count(pub->held) + 1;
+	struct relay_batch batch = {.row = pub->rows, .max = (size_t)pub->cfg->batch};
 	char(*keys)[24];
-	struct db_rows *rows;
 	struct err err;
-	size_t n;
 	int pause;
 
 	forget_wake(pub);
-	if (!relay_repo_read(pub->conn, pub->held, (int64_t)limit, pub->rows, &n, &rows,
-			     &err))
+	if (!relay_repo_read(pub->conn, pub->held, &batch, &err))
 		return fail_db(pub, "read", &err);
-	if (n == 0) {
-		db_rows_free(rows);
+	if (batch.n == 0) {
+		db_rows_free(batch.rows);
 		recovered(pub);
-		return after_batch(pub, 0, limit);
+		return after_batch(pub, &batch);
 	}
-	keys = xcalloc(n, sizeof(*keys));
-	fill_records(pub, n, keys);
-	pause = deliver(pub, n, limit);
+	keys = xcalloc(batch.n, sizeof(*keys));
+	fill_records(pub, batch.n, keys);
+	pause = deliver(pub, &batch);
 	free(keys);
-	db_rows_free(rows);
+	db_rows_free(batch.rows);
 	return pause;
 }
 

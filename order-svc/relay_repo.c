@@ -4,15 +4,16 @@
 #include <stdlib.h>
 
 /* Always from the lowest id that is left, never from a remembered one: ids become
- * visible in commit order, which is not their own order.  A branch for each shard
- * keeps every one of them a short scan of its part of the index. */
-#define BRANCH                                                                          \
-	"(SELECT id, user_id, event_id, payload, traceparent, request_id FROM outbox o" \
-	" WHERE shard = ? AND NOT EXISTS (SELECT 1 FROM outbox_set_aside a"             \
-	" WHERE a.user_id = o.user_id AND a.outbox_id <= o.id)"                         \
-	" ORDER BY shard, id LIMIT ?)"
-#define TWO  BRANCH " UNION ALL " BRANCH
-#define FOUR TWO " UNION ALL " TWO
+ * visible in commit order, which is not their own order. */
+#define SELECT                                                                         \
+	"SELECT id, user_id, event_id, payload, traceparent, request_id FROM outbox o" \
+	" WHERE NOT EXISTS (SELECT 1 FROM outbox_set_aside a"                          \
+	" WHERE a.user_id = o.user_id AND a.outbox_id <= o.id)"
+/* A branch for each shard keeps every one of them a short scan of its part of the
+ * index, however much waits in the others. */
+#define BRANCH "(" SELECT " AND shard = ? ORDER BY shard, id LIMIT ?)"
+#define TWO    BRANCH " UNION ALL " BRANCH
+#define FOUR   TWO " UNION ALL " TWO
 
 _Static_assert(RELAY_SHARDS == 8, "the statement has eight branches");
 
@@ -33,24 +34,56 @@ static int by_id(const void *a, const void *b)
 	return (x->id > y->id) - (x->id < y->id);
 }
 
-bool relay_repo_read(struct db_conn *conn, relay_shards shards, int64_t limit,
-		     struct relay_row *row, size_t *n, struct db_rows **rows,
-		     struct err *err)
+static void fill(struct relay_batch *batch)
 {
+	batch->n = db_rows_count(batch->rows);
+	for (size_t i = 0; i < batch->n; i++)
+		row_get(&batch->row[i], batch->rows, i);
+}
+
+/* Everything is ours: one walk along the primary key. */
+static bool read_all(struct db_conn *conn, struct relay_batch *batch, struct err *err)
+{
+	if (!db_query(conn, &batch->rows, err, SELECT " ORDER BY id LIMIT ?",
+		      DB_I(batch->max)))
+		return false;
+	fill(batch);
+	batch->more = batch->n >= batch->max;
+	return true;
+}
+
+static bool read_some(struct db_conn *conn, relay_shards shards,
+		      struct relay_batch *batch, struct err *err)
+{
+	size_t limit = batch->max / relay_shards_count(shards) + 1;
+	size_t of_shard[RELAY_SHARDS] = {0};
 	struct db_arg args[2 * RELAY_SHARDS];
 
 	for (unsigned s = 0; s < RELAY_SHARDS; s++) {
 		args[2 * s] = DB_I(shards & 1u << s ? (int)s : -1);
 		args[2 * s + 1] = DB_I(limit);
 	}
-	if (!db_query_v(conn, FOUR " UNION ALL " FOUR, args, ARRAY_LEN(args), rows, err))
+	if (!db_query_v(conn, FOUR " UNION ALL " FOUR, args, ARRAY_LEN(args),
+			&batch->rows, err))
 		return false;
-	*n = db_rows_count(*rows);
-	for (size_t i = 0; i < *n; i++)
-		row_get(&row[i], *rows, i);
+	fill(batch);
+	for (size_t i = 0; i < batch->n; i++)
+		if (++of_shard[batch->row[i].user_id % RELAY_SHARDS] == limit)
+			batch->more = true;
 	/* In which order a UNION gives its branches is not promised. */
-	qsort(row, *n, sizeof(*row), by_id);
+	qsort(batch->row, batch->n, sizeof(*batch->row), by_id);
 	return true;
+}
+
+bool relay_repo_read(struct db_conn *conn, relay_shards shards, struct relay_batch *batch,
+		     struct err *err)
+{
+	batch->rows = NULL;
+	batch->n = 0;
+	batch->more = false;
+	if (shards == RELAY_ALL_SHARDS)
+		return read_all(conn, batch, err);
+	return read_some(conn, shards, batch, err);
 }
 
 struct ids {

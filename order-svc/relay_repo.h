@@ -36,11 +36,16 @@ struct relay_row {
 		request_id; /* borrowed from the rows */
 };
 
+struct relay_batch {
+	struct relay_row *row;
+	size_t max;           /* rows are wanted, and RELAY_SHARDS more have room */
+	size_t n;             /* filled */
+	bool more;            /* filled: there is more than was read */
+	struct db_rows *rows; /* filled; the rows are valid until db_rows_free() */
+};
 /* The next events of these shards, in order within each, without those of users
- * who wait behind a row that was set aside; at most `limit` of each shard. `row`
- * has room for RELAY_SHARDS * limit, valid until db_rows_free(*rows). */
-bool relay_repo_read(struct db_conn *conn, relay_shards shards, int64_t limit,
-		     struct relay_row *row, size_t *n, struct db_rows **rows,
+ * who wait behind a row that was set aside. */
+bool relay_repo_read(struct db_conn *conn, relay_shards shards, struct relay_batch *batch,
 		     struct err *err);
 
 /* Deletes exactly these rows. */

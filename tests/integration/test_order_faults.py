@@ -300,9 +300,10 @@ def test_relay_killed(alone, point):
     balanced(alone, svc)
 
 
-def test_an_event_that_becomes_visible_late_is_published(alone):
+@pytest.mark.parametrize("relays", [1, 2])
+def test_an_event_that_becomes_visible_late_is_published(alone, relays):
     """Ids are given before the commit, so a lower one may appear after a higher one was published."""
-    svc = alone.start()
+    svc = alone.start(RELAY_THREADS=relays)
     db = alone.connect()
     db.begin()
     with db.cursor() as cursor:
