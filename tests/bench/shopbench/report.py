@@ -160,3 +160,18 @@ def text(ctx, minutes):
         + ".\n\n"
     )
     return head + goals(f) + runs(f) + overload(f) + lags(f) + memory(f) + checks(f)
+
+
+# ---- docs/BENCHMARKS.md ----
+
+BEGIN, END = "<!-- begin: written by tools/run-bench --docs -->\n", "<!-- end -->"
+
+
+def into(document, tables):
+    """The document with these tables between its two marks, one level of headings deeper."""
+    before, begin, rest = document.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the marks {BEGIN.strip()} and {END} are missing")
+    body = tables.partition("\n\n")[2].replace("\n## ", "\n### ")
+    return f"{before}{begin}\n{body}{end}{after}"
