@@ -7,9 +7,11 @@
 /* So many may always wait: else a service that stood still would never be seen
  * to move again. */
 #define ALWAYS 8
+/* The pace is counted over so long: services work in batches, so a single gap
+ * between two moves says nothing. */
+#define WINDOW_US 100000
 /* One long standstill must not count for more than this. */
 #define PACE_MAX_US 100000
-#define PACE_WEIGHT 8 /* the newest of so many */
 
 void queue_init(struct queue *queue)
 {
@@ -30,24 +32,26 @@ bool queue_is_full(const struct queue *queue, enum listener_kind kind, unsigned 
 
 void queue_moved(struct queue *queue, uint64_t now_us)
 {
-	uint64_t took = now_us - queue->moved_us;
+	uint64_t took = now_us - queue->since_us;
+	uint64_t pace;
 
-	queue->moved_us = now_us;
-	if (took > PACE_MAX_US)
-		took = PACE_MAX_US;
-	if (queue->pace_us == 0)
-		queue->pace_us = (uint32_t)took;
-	else
-		queue->pace_us = (uint32_t)((queue->pace_us * (PACE_WEIGHT - 1) + took) /
-					    PACE_WEIGHT);
+	queue->moves++;
+	if (took < WINDOW_US)
+		return;
+	pace = took / queue->moves;
+	queue->pace_us = (uint32_t)(pace < PACE_MAX_US ? pace : PACE_MAX_US);
+	queue->since_us = now_us;
+	queue->moves = 0;
 }
 
 void queue_join(struct queue *queue, struct exchange *x, bool again)
 {
 	struct exchanges *list = &queue->list[x->client->listener];
 
-	if (queue->n++ == 0)
-		queue->moved_us = time_mono_us();
+	if (queue->n++ == 0) { /* nobody waited, so nothing could move */
+		queue->since_us = time_mono_us();
+		queue->moves = 0;
+	}
 	if (again)
 		TAILQ_INSERT_HEAD(list, x, link);
 	else

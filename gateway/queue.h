@@ -18,8 +18,9 @@
 struct queue {
 	struct exchanges list[LISTENER_KINDS];
 	unsigned n;
-	uint64_t moved_us; /* when it last moved, or began */
-	uint32_t pace_us;  /* between two moves, an average; 0: not known */
+	uint64_t since_us; /* when counting began */
+	unsigned moves;    /* since then */
+	uint32_t pace_us;  /* between two moves, on average; 0: not known */
 };
 
 void queue_init(struct queue *queue);

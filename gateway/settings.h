@@ -11,7 +11,7 @@ struct gateway_settings {
 	char *internal_listen;
 	char *routes_file;
 	char *cors_origins;   /* comma-separated; "" turns CORS off */
-	int64_t threads;      /* 0: one a core */
+	int64_t threads;      /* 0: one for every two cores */
 	int64_t max_clients;  /* of all threads together */
 	int64_t pool_conns;   /* to one endpoint, for each thread */
 	int64_t pool_waiting; /* for one upstream, in each thread */

@@ -27,8 +27,14 @@ static void pace_unknown(void **state)
 
 static void move(struct queue *queue, unsigned times, uint64_t every_us)
 {
-	for (unsigned i = 0; i < times; i++)
-		queue_moved(queue, queue->moved_us + every_us);
+	static uint64_t now;
+
+	if (queue->moves == 0)
+		now = queue->since_us;
+	for (unsigned i = 0; i < times; i++) {
+		now += every_us;
+		queue_moved(queue, now);
+	}
 }
 
 /* 10 ms a move: 25 of them fit into 250 ms. */
@@ -48,6 +54,22 @@ static void by_pace(void **state)
 	assert_false(full(&queue, LISTENER_INTERNAL));
 }
 
+/* Services work in batches: 64 at once, then nothing for 15 ms. */
+static void batches(void **state)
+{
+	struct queue queue;
+
+	(void)state;
+	queue_init(&queue);
+	for (int i = 0; i < 50; i++) {
+		move(&queue, 63, 10);
+		move(&queue, 1, 15000);
+		queue.n = MAX - 1;
+		assert_false(full(&queue, LISTENER_PUBLIC));
+	}
+	assert_in_range(queue.pace_us, 200, 300);
+}
+
 /* A service that stood still is not refused for long after it goes on. */
 static void recovers(void **state)
 {
@@ -60,9 +82,10 @@ static void recovers(void **state)
 	assert_false(full(&queue, LISTENER_PUBLIC));
 	queue.n = 8;
 	assert_true(full(&queue, LISTENER_PUBLIC));
-	move(&queue, 40, 500);
+	move(&queue, 400, 500);
 	queue.n = MAX - 1;
 	assert_false(full(&queue, LISTENER_PUBLIC));
 }
 
-RUN(cmocka_unit_test(pace_unknown), cmocka_unit_test(by_pace), cmocka_unit_test(recovers))
+RUN(cmocka_unit_test(pace_unknown), cmocka_unit_test(by_pace), cmocka_unit_test(batches),
+    cmocka_unit_test(recovers))
