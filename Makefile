@@ -59,7 +59,7 @@ BENCHERS := $(B)/bench/ordbench $(B)/bench/orderload $(B)/bench/slowsync.so
 C_ALL    := $(C_SRC) $(wildcard common/*.h $(PROGRAMS:%=%/*.h) tests/*/*.[ch] tests/bench/*/*.[ch])
 
 .DEFAULT_GOAL := help
-.PHONY: help build clean run stack-down unit units fuzz fuzzers test chaos mutants test-mysql stack-test bench \
+.PHONY: help build clean run stack-down unit units fuzz fuzzers test chaos model mutants test-mysql stack-test bench \
         lint tidy cppcheck scripts format format-check docs docs-check
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -141,6 +141,11 @@ mutants: ## break one guarantee after the other: does a test notice? (minutes)
 test-mysql: ## the tests that need a database, on MySQL's own server (minutes)
 	@tools/install test
 	@tools/test-mysql
+
+MODEL_SIZE ?= small
+model: ## the protocols' models and their mutants (SPIN); MODEL_SIZE=large: minutes, 8 GB
+	@tools/install test
+	@MODEL_SIZE=$(MODEL_SIZE) tools/run-models
 
 T ?= tests/integration
 stack-test: build ## T=tests/integration/test_x.py on a stack that stays up (MODE=debug)
