@@ -8,6 +8,8 @@
 
 #define LOCAL_MAX 64
 #define LABEL_MAX 63
+/* Limits are in characters and checked afterwards; this one is the body's. */
+#define TEXT_MAX SIZE_MAX
 
 static const char *const role_names[] = {
 	[USER_CUSTOMER] = "customer", [USER_ADMIN] = "admin"};
@@ -91,11 +93,11 @@ bool user_email(struct str text, char *out, struct err *err)
 
 	out[0] = '\0';
 	if (!at || email.len > USER_EMAIL_MAX)
-		return err_field(err, "email", "not an e-mail address");
+		return err_field(err, "email", "email must be an e-mail address");
 	local = (struct str){email.at, (size_t)(at - email.at)};
 	domain = (struct str){at + 1, email.len - local.len - 1};
 	if (!local_ok(local) || !domain_ok(domain))
-		return err_field(err, "email", "not an e-mail address");
+		return err_field(err, "email", "email must be an e-mail address");
 	for (size_t i = 0; i < email.len; i++) {
 		char c = email.at[i];
 
@@ -121,14 +123,14 @@ bool user_name_ok(struct str name, struct err *err)
 	size_t n = count_characters(name);
 
 	if (n < 1 || n > USER_NAME_MAX || !str_utf8_ok(name))
-		return err_field(err, "name", "must have 1 to %d characters",
+		return err_field(err, "name", "name must have 1 to %d characters",
 				 USER_NAME_MAX);
 	for (size_t i = 0; i < name.len; i++) {
 		unsigned char c = (unsigned char)name.at[i];
 
 		if (c < 0x20 || c == 0x7f)
 			return err_field(err, "name",
-					 "must not contain control characters");
+					 "name must not contain control characters");
 	}
 	return true;
 }
@@ -138,7 +140,7 @@ bool user_password_ok(struct str password, const char *field, struct err *err)
 	size_t n = count_characters(password);
 
 	if (n < USER_PASSWORD_MIN || n > USER_PASSWORD_MAX || !str_utf8_ok(password))
-		return err_field(err, field, "must have %d to %d characters",
+		return err_field(err, field, "%s must have %d to %d characters", field,
 				 USER_PASSWORD_MIN, USER_PASSWORD_MAX);
 	return true;
 }
@@ -147,7 +149,7 @@ bool user_password_ok(struct str password, const char *field, struct err *err)
 
 static bool read_name(json_t *body, struct user_wish *wish, struct err *err)
 {
-	if (!js_str(body, "name", 0, USER_NAME_MAX * 8, &wish->name, err))
+	if (!js_str(body, "name", 0, TEXT_MAX, &wish->name, err))
 		return false;
 	wish->name = str_trim(wish->name);
 	return user_name_ok(wish->name, err);
@@ -157,25 +159,39 @@ static bool read_email(json_t *body, struct user_wish *wish, struct err *err)
 {
 	struct str text;
 
-	return js_str(body, "email", 0, USER_EMAIL_MAX * 2, &text, err) &&
+	return js_str(body, "email", 0, TEXT_MAX, &text, err) &&
 	       user_email(text, wish->email, err);
 }
 
 static bool read_password(json_t *body, const char *key, struct str *out, struct err *err)
 {
-	return js_str(body, key, 0, USER_PASSWORD_MAX * 8, out, err) &&
+	return js_str(body, key, 0, TEXT_MAX, out, err) &&
 	       user_password_ok(*out, key, err);
+}
+
+/* One that was set earlier: only what none can have is refused. */
+static bool read_old_password(json_t *body, const char *key, struct str *out,
+			      struct err *err)
+{
+	size_t n;
+
+	if (!js_str(body, key, 0, TEXT_MAX, out, err))
+		return false;
+	n = count_characters(*out);
+	return (n >= 1 && n <= USER_PASSWORD_MAX) ||
+	       err_field(err, key, "%s must have 1 to %d characters", key,
+			 USER_PASSWORD_MAX);
 }
 
 static bool read_role(json_t *body, struct user_wish *wish, struct err *err)
 {
 	struct str text;
 
-	if (!js_str(body, "role", 0, 64, &text, err))
+	if (!js_str(body, "role", 0, TEXT_MAX, &text, err))
 		return false;
 	wish->has_role = true;
 	return user_role_parse(text, &wish->role) ||
-	       err_field(err, "role", "must be \"customer\" or \"admin\"");
+	       err_field(err, "role", "role must be \"customer\" or \"admin\"");
 }
 
 bool user_wish_new(json_t *body, bool with_role, struct user_wish *wish, struct err *err)
@@ -197,7 +213,7 @@ bool user_wish_login(json_t *body, struct user_wish *wish, struct err *err)
 
 	*wish = (struct user_wish){0};
 	return js_only(body, "", allowed, err) && read_email(body, wish, err) &&
-	       js_str(body, "password", 1, USER_PASSWORD_MAX * 4, &wish->password, err);
+	       read_old_password(body, "password", &wish->password, err);
 }
 
 bool user_wish_patch(json_t *body, struct user_wish *wish, struct err *err)
@@ -215,8 +231,7 @@ bool user_wish_patch(json_t *body, struct user_wish *wish, struct err *err)
 	     !read_password(body, "password", &wish->password, err)))
 		return false;
 	if (js_has(body, "current_password") &&
-	    !js_str(body, "current_password", 1, USER_PASSWORD_MAX * 4,
-		    &wish->current_password, err))
+	    !read_old_password(body, "current_password", &wish->current_password, err))
 		return false;
 	if (!wish->name.at && !wish->email[0] && !wish->has_role && !wish->password.at)
 		return err_set(err, ERR_INPUT,
@@ -256,7 +271,8 @@ bool user_cursor_parse(struct str cursor, int64_t *last_id, struct err *err)
 	/* Only what we made ourselves reads back the same. */
 	user_cursor_format(again, (int64_t)id);
 	if (id == 0 || id > INT64_MAX || !str_eqz(cursor, again))
-		return err_field(err, "cursor", "not a cursor of this list");
+		return err_field(err, "cursor",
+				 "cursor must be the next_cursor of an earlier answer");
 	*last_id = (int64_t)id;
 	return true;
 }

@@ -220,6 +220,29 @@ static void the_public_form_has_no_secret(void **state)
 		"\"role\":\"customer\",\"created_at\":\"2025-11-24T21:13:22Z\"}");
 }
 
+/* A text says what it is about, and limits of any length are in characters. */
+static void refusals_name_their_field(void **state)
+{
+	static char body[8000], text[2000];
+	struct user_wish wish;
+	struct err err;
+
+	(void)state;
+	memset(text, 'x', sizeof(text) - 1);
+	snprintf(body, sizeof(body),
+		 "{\"name\":\"%s\",\"email\":\"z@b.c\",\"password\":\"12345678\"}", text);
+	assert_false(wish_new(body, false, &wish, &err));
+	assert_string_equal(err.text, "name must have 1 to 100 characters");
+	snprintf(body, sizeof(body),
+		 "{\"name\":\"x\",\"email\":\"%s@b.c\",\"password\":\"12345678\"}", text);
+	assert_false(wish_new(body, false, &wish, &err));
+	assert_string_equal(err.text, "email must be an e-mail address");
+	snprintf(body, sizeof(body),
+		 "{\"name\":\"x\",\"email\":\"z@b.c\",\"password\":\"%s\"}", text);
+	assert_false(wish_new(body, false, &wish, &err));
+	assert_string_equal(err.text, "password must have 8 to 128 characters");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -228,6 +251,7 @@ int main(void)
 		cmocka_unit_test(a_registration_needs_its_three_fields),
 		cmocka_unit_test(nobody_registers_as_an_admin),
 		cmocka_unit_test(lengths_are_counted_in_characters),
+		cmocka_unit_test(refusals_name_their_field),
 		cmocka_unit_test(a_patch_changes_something),
 		cmocka_unit_test(cursors_read_back_and_nothing_else_does),
 		cmocka_unit_test(the_public_form_has_no_secret),
