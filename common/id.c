@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "timeutil.h"
+
 /* Bytes in store for one thread: a system call for each id shows in profiles. */
 #define STORE_BYTES 256 /* requests of this size are never cut short (getrandom(2)) */
 
@@ -53,8 +55,13 @@ void id_random(void *dst, size_t n)
 void id_new(char *dst)
 {
 	unsigned char bytes[ID_HEX_LEN / 2];
+	uint64_t ms = (uint64_t)time_now_ms();
 
 	id_random(bytes, sizeof(bytes));
+	for (int i = 5; i >= 0; i--, ms >>= 8)
+		bytes[i] = (unsigned char)ms;
+	bytes[6] = 0x70 | (bytes[6] & 0x0f);
+	bytes[8] = 0x80 | (bytes[8] & 0x3f);
 	str_hex(dst, bytes, sizeof(bytes));
 }
 

@@ -14,7 +14,10 @@
 /* The kernel's random bytes, at most 256; aborts if there are none. Each thread keeps
  * a few in store; a forked child does not get those of its parent. */
 void id_random(void *dst, size_t n);
-/* dst holds ID_HEX_LEN + 1 bytes. Used for request, reservation and event ids. */
+/* A UUID of version 7 (RFC 9562) as plain hex: 48 bits of time in ms, then 74
+ * random bits.  Ids of the same time are neighbours in an index, so that a table
+ * of millions of them is written at its end and not all over the disk.
+ * dst holds ID_HEX_LEN + 1 bytes. Used for request, reservation and event ids. */
 void id_new(char *dst);
 /* A well-formed id as made by id_new()? */
 bool id_valid(struct str id);
