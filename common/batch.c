@@ -6,6 +6,7 @@
  */
 #include "batch.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -81,11 +82,14 @@ static void run_batch(void *worker, void *arg)
 	struct db_conn *conn = worker;
 	struct waiting *w[BATCH_MAX] = {arg};
 	struct batch_stage *stage = w[0]->lane->stage;
-	size_t n = 1 + work_take(w[0]->lane->work, run_batch, (void **)&w[1],
-				 stage->cfg.max_batch - 1);
 	struct err err;
+	size_t n;
 	bool ok;
 
+	/* On busy cores others are about to bring more; on idle ones this is nothing. */
+	sched_yield();
+	n = 1 + work_take(w[0]->lane->work, run_batch, (void **)&w[1],
+			  stage->cfg.max_batch - 1);
 	db_conn_drop_stale(conn);
 	if (stage->members)
 		metric_add(stage->members, (int64_t)n);

@@ -192,6 +192,8 @@ static int run(struct service *service)
 	signal(SIGPIPE, SIG_IGN);
 	/* Few arenas: each thread's own would multiply resident memory. */
 	mallopt(M_ARENA_MAX, 2);
+	/* Fast bins are merged again with every large block: more work than they save. */
+	mallopt(M_MXFAST, 0);
 	if (setup(service, &err)) {
 		service->state = SERVICE_SERVING;
 		log_info("started", LOG_STR("version", VERSION));

@@ -9,7 +9,6 @@
 #include "work.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -313,9 +312,6 @@ struct work_pool *work_pool_new(struct loop *loop, const struct work_config *cfg
 {
 	struct work_pool *pool = xcalloc(1, sizeof(*pool));
 
-	/* Threads here hold little memory each; glibc's default of eight arenas a
-	 * core would keep tens of megabytes of it apart. */
-	mallopt(M_ARENA_MAX, 2);
 	pool->loop = loop;
 	pool->cfg = *cfg;
 	pool->workers = xcalloc(cfg->threads, sizeof(*pool->workers));

@@ -28,7 +28,7 @@
 /* Each batch costs a commit and a request for each partition, so when many events
  * come they are gathered: the next batch begins this long after a large one. */
 #define LARGE_BATCH 16
-#define GATHER_MS   15
+#define GATHER_MS   30
 
 /* ---- failures and rests ---- */
 

@@ -10,7 +10,7 @@ const struct config_entry settings_config[] = {
 		"Kafka topic of the order events"),
 	CFG_STR(struct settings, group, "CONSUMER_GROUP", "product-svc",
 		"Kafka consumer group that shares the order events"),
-	CFG_INT(struct settings, reserve.lanes, "RESERVE_LANES", "2", 1, 64,
+	CFG_INT(struct settings, reserve.lanes, "RESERVE_LANES", "1", 1, 64,
 		"connections that reserve stock"),
 	CFG_INT(struct settings, reserve.batch, "RESERVE_BATCH", "64", 1, BATCH_MAX,
 		"most reservations in one transaction"),
