@@ -86,7 +86,7 @@ static bool lock_some(struct db_conn *conn, struct plan *plan, size_t from, size
 		.row = "?",
 		.tail = ") ORDER BY id FOR UPDATE",
 	};
-	struct db_arg args[DB_MANY_MAX];
+	struct db_arg args[DB_MANY_MAX] = {0};
 	struct db_rows *rows;
 	size_t row = 0;
 
