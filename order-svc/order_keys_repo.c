@@ -204,7 +204,7 @@ static void choose(struct refuse_batch *batch)
 static bool insert_refusals(struct db_conn *conn, struct refuse_batch *batch,
 			    struct err *err)
 {
-	struct order_key_row rows[BATCH_MAX];
+	struct order_key_row rows[BATCH_MAX] = {0};
 
 	for (size_t i = 0; i < batch->n; i++)
 		rows[i] = (struct order_key_row){.wish = batch->now[i]->wish,

@@ -38,7 +38,7 @@ static int by_user(const void *a, const void *b)
  * a user's own in order of arrival, which is the order of their numbers. */
 static void open_all(struct record_batch *batch, void **members, size_t n)
 {
-	struct arrival arrivals[BATCH_MAX];
+	struct arrival arrivals[BATCH_MAX] = {0};
 
 	for (size_t i = 0; i < n; i++)
 		arrivals[i] = (struct arrival){members[i], i};

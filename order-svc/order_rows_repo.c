@@ -201,7 +201,7 @@ static bool fill_reply(struct order_record *record, struct err *err)
 
 bool record_insert_keys(struct db_conn *conn, struct record_batch *batch, struct err *err)
 {
-	struct order_key_row rows[BATCH_MAX];
+	struct order_key_row rows[BATCH_MAX] = {0};
 	size_t n = 0;
 
 	for (size_t i = 0; i < batch->n; i++) {

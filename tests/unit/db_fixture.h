@@ -151,6 +151,25 @@ static inline int teardown(void **state)
 	return 0;
 }
 
+/* Each program begins with an empty schema, whatever ran before it. */
+static inline bool empty_schema(void)
+{
+	struct err why = {0};
+	struct db_conn *conn = db_conn_open(&fix.cfg, &why);
+	char drop[100], create[128];
+	bool ok;
+
+	snprintf(drop, sizeof(drop), "DROP DATABASE `%s`", fix.cfg.name);
+	snprintf(create, sizeof(create), "CREATE DATABASE `%s` CHARACTER SET utf8mb4",
+		 fix.cfg.name);
+	ok = conn && db_exec_text(conn, drop, NULL, 0, &why) &&
+	     db_exec_text(conn, create, NULL, 0, &why);
+	if (!ok)
+		fprintf(stderr, "no empty schema: %s\n", why.text);
+	db_conn_free(conn);
+	return ok;
+}
+
 /* Skipped without a server. */
 static inline int run_db_tests(const char *name, const struct CMUnitTest *tests, size_t n)
 {
@@ -173,6 +192,8 @@ static inline int run_db_tests(const char *name, const struct CMUnitTest *tests,
 		.queue_ms = 2000,
 		.timeout_ms = 2000,
 	};
+	if (!empty_schema())
+		return EXIT_FAILURE;
 	return _cmocka_run_group_tests(name, tests, n, NULL, NULL);
 }
 
