@@ -12,6 +12,9 @@
 #define WINDOW_US 100000
 /* One long standstill must not count for more than this. */
 #define PACE_MAX_US 100000
+/* A pace older than this says nothing about a new queue: short bursts, which end
+ * before a window does, would be judged by it for ever. */
+#define PACE_OLD_US 5000000
 
 void queue_init(struct queue *queue)
 {
@@ -40,18 +43,26 @@ void queue_moved(struct queue *queue, uint64_t now_us)
 		return;
 	pace = took / queue->moves;
 	queue->pace_us = (uint32_t)(pace < PACE_MAX_US ? pace : PACE_MAX_US);
+	queue->paced_us = now_us;
 	queue->since_us = now_us;
 	queue->moves = 0;
+}
+
+/* Nobody waited, so nothing could move: counting begins anew. */
+static void begin(struct queue *queue, uint64_t now_us)
+{
+	queue->since_us = now_us;
+	queue->moves = 0;
+	if (now_us - queue->paced_us > PACE_OLD_US)
+		queue->pace_us = 0;
 }
 
 void queue_join(struct queue *queue, struct exchange *x, bool again)
 {
 	struct exchanges *list = &queue->list[x->client->listener];
 
-	if (queue->n++ == 0) { /* nobody waited, so nothing could move */
-		queue->since_us = time_mono_us();
-		queue->moves = 0;
-	}
+	if (queue->n++ == 0)
+		begin(queue, time_mono_us());
 	if (again)
 		TAILQ_INSERT_HEAD(list, x, link);
 	else

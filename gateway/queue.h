@@ -21,6 +21,7 @@ struct queue {
 	uint64_t since_us; /* when counting began */
 	unsigned moves;    /* since then */
 	uint32_t pace_us;  /* between two moves, on average; 0: not known */
+	uint64_t paced_us; /* when that was found */
 };
 
 void queue_init(struct queue *queue);

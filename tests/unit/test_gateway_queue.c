@@ -2,7 +2,9 @@
 /* link: gateway/queue.c */
 #include "check.h"
 
+#include "client.h"
 #include "queue.h"
+#include "timeutil.h"
 
 #define MAX     100
 #define WAIT_MS 250
@@ -87,5 +89,25 @@ static void recovers(void **state)
 	assert_false(full(&queue, LISTENER_PUBLIC));
 }
 
+/* What a queue knew long ago does not refuse a burst that nobody has tried yet. */
+static void old_pace_is_forgotten(void **state)
+{
+	struct client client = {.listener = LISTENER_PUBLIC};
+	struct exchange x = {.client = &client};
+	struct queue queue;
+
+	(void)state;
+	queue_init(&queue);
+	queue.pace_us = 100000;
+	queue.paced_us = time_mono_us() - 1000000;
+	queue_join(&queue, &x, false);
+	assert_int_equal(queue.pace_us, 100000); /* the rush may not be over */
+	queue_leave(&queue, &x);
+	queue.paced_us = time_mono_us() - 6000000;
+	queue_join(&queue, &x, false);
+	queue.n = MAX - 1;
+	assert_false(full(&queue, LISTENER_PUBLIC));
+}
+
 RUN(cmocka_unit_test(pace_unknown), cmocka_unit_test(by_pace), cmocka_unit_test(batches),
-    cmocka_unit_test(recovers))
+    cmocka_unit_test(recovers), cmocka_unit_test(old_pace_is_forgotten))
