@@ -9,7 +9,7 @@ void http_push_begin(struct bufferevent *bev)
 	bufferevent_disable(bev, EV_WRITE);
 }
 
-bool http_push_end(struct bufferevent *bev, bool more)
+void http_push_end(struct bufferevent *bev, bool more)
 {
 	struct evbuffer *out = bufferevent_get_output(bev);
 
@@ -19,8 +19,6 @@ bool http_push_end(struct bufferevent *bev, bool more)
 		evbuffer_write(out, bufferevent_getfd(bev));
 		evbuffer_freeze(out, 1);
 	}
-	if (evbuffer_get_length(out) == 0 && !more)
-		return true;
-	bufferevent_enable(bev, EV_WRITE);
-	return false;
+	if (evbuffer_get_length(out) > 0 || more)
+		bufferevent_enable(bev, EV_WRITE);
 }

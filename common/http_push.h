@@ -14,8 +14,8 @@
 
 /* Before anything is added to the output of this socket bufferevent. */
 void http_push_begin(struct bufferevent *bev);
-/* Sends. false: something is left, or `more`, or it failed; the loop is asked to
- * go on, and tells of a failure by the usual event. */
-bool http_push_end(struct bufferevent *bev, bool more);
+/* Sends. When something is left, or there is `more` to come, or it failed, the loop
+ * is asked to go on; it tells of a failure by the usual event. */
+void http_push_end(struct bufferevent *bev, bool more);
 
 #endif

@@ -350,6 +350,19 @@ static void takes_bodies(void **state)
 	has(text, "HTTP/1.1 400 ");
 }
 
+/* The socket is not watched for writing after the first answer. */
+static void refuses_after_an_answer(void **state)
+{
+	int fd = dial(*state);
+
+	say(fd, "GET /items/1 HTTP/1.1\r\n" HOST "\r\n");
+	hear(fd, "{\"id\"");
+	usleep(50000);
+	say(fd, "GET /items/1 HTTP/1.1\r\nno field\r\n\r\n");
+	has(hear(fd, NULL), "HTTP/1.1 400 ");
+	close(fd);
+}
+
 static void refuses_big_bodies(void **state)
 {
 	const char *text;
@@ -459,14 +472,16 @@ static void survives_clients_that_leave(void **state)
 	    "200 OK");
 }
 
-static void frees_with_a_request_open(void **state)
+static void free_with_a_request_open(struct fixture *f, bool reset)
 {
-	struct fixture *f = *state;
+	struct linger how = {reset, 0};
 	int fd = dial(f);
 
 	say(fd, "GET /keep HTTP/1.1\r\n" HOST "\r\n");
 	wait_for(&f->handled, 1);
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &how, sizeof(how));
 	close(fd);
+	usleep(20000);
 	loop_post(f->loop, stop, f);
 	pthread_join(f->thread, NULL);
 	http_server_free(f->server);
@@ -475,6 +490,16 @@ static void frees_with_a_request_open(void **state)
 	answer_kept(f); /* dropped, and frees the request */
 	assert_int_equal(pthread_create(&f->thread, NULL, run, f), 0);
 	wait_for(&f->done, 1);
+}
+
+static void frees_with_a_request_open(void **state)
+{
+	free_with_a_request_open(*state, false);
+}
+
+static void frees_with_a_request_reset(void **state)
+{
+	free_with_a_request_open(*state, true);
 }
 
 static void sends_big_answers_to_slow_clients(void **state)
@@ -666,6 +691,7 @@ int main(void)
 		SERVED(answers_errors),
 		SERVED(answers_without_body),
 		SERVED(takes_bodies),
+		SERVED(refuses_after_an_answer),
 		SERVED(refuses_big_bodies),
 		SERVED(says_continue),
 		SERVED(answers_pipelined),
@@ -674,6 +700,7 @@ int main(void)
 		SERVED(limits_connections),
 		SERVED(survives_clients_that_leave),
 		SERVED(frees_with_a_request_open),
+		SERVED(frees_with_a_request_reset),
 		SERVED(sends_big_answers_to_slow_clients),
 		SERVED(streams),
 		SERVED(streams_notice_the_client_leaving),
