@@ -157,12 +157,30 @@ static void failures_reach_all(void **state)
 	assert_int_equal(it.errs[4].code, ERR_INTERNAL);
 }
 
+/* The pool ends what is on its way, and the flight that would start after it. */
+static void ends_with_the_pool(void **state)
+{
+	(void)state;
+	begin();
+	join(0, read_slowly, 1);
+	wait_for_reads(1);
+	join(1, read_slowly, 1);
+	atomic_store(&it.go_on, true);
+	db_pool_free(fix.pool);
+	fix.pool = NULL;
+	assert_int_equal(it.told, 0);
+	assert_int_equal(it.answers[0], 7);
+	assert_int_equal(it.errs[1].code, ERR_BUSY);
+	flights_free(it.flights);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		DB_TEST(what_was_read_earlier_is_not_shared),
 		DB_TEST(others_do_not_wait),
 		DB_TEST(failures_reach_all),
+		DB_TEST(ends_with_the_pool),
 	};
 
 	return run_db_tests("test_flight", tests, ARRAY_LEN(tests));
