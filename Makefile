@@ -59,7 +59,7 @@ BENCHERS := $(B)/bench/ordbench $(B)/bench/orderload $(B)/bench/slowsync.so
 C_ALL    := $(C_SRC) $(wildcard common/*.h $(PROGRAMS:%=%/*.h) tests/*/*.[ch] tests/bench/*/*.[ch])
 
 .DEFAULT_GOAL := help
-.PHONY: help build clean run stack-down unit units fuzz fuzzers test chaos model mutants test-mysql stack-test bench \
+.PHONY: help build clean run stack-down unit units fuzz fuzzers test chaos model mutants test-mysql stack-test bench benchers \
         lint tidy cppcheck scripts format format-check docs docs-check
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -126,7 +126,7 @@ fuzz: ## every fuzz target for FUZZ_SECONDS (60)
 	@$(MAKE) --no-print-directory -j$(shell nproc) MODE=fuzz fuzzers
 	@tools/run-fuzz $(FUZZ_SECONDS) $(FUZZ_SRC:%.c=$(BUILD)/fuzz/%)
 
-test: ## everything: sanitizers, unit, short fuzz, lint, integration, browser
+test: ## everything: sanitizers, unit, short fuzz, models, lint, integration, browser
 	@tools/install test lint
 	@tools/run-tests
 
