@@ -18,8 +18,11 @@
 /* Few events touch few partitions, and a transaction costs the brokers by the
  * partition: then it need not wait for others. The pause still lets the brokers
  * finish the one before, or the next has to wait for that. */
-#define QUIET_EVENTS   16
-#define QUIET_MS       10
+#define QUIET_EVENTS 16
+#define QUIET_MS     10
+/* With more than these, twice the interval: each transaction costs a broker some
+ * sixty requests and appends, whatever is in it. */
+#define BUSY_EVENTS    64
 #define MAX_TXN_EVENTS 20000
 /* So that a fault that stays does not become a busy loop. */
 #define ABORT_PAUSE_US 200000
@@ -95,7 +98,9 @@ static int64_t interval_ms(const struct engine *engine)
 {
 	int64_t most = engine->cfg->commit_interval_ms;
 
-	return engine->txn_events < QUIET_EVENTS && most > QUIET_MS ? QUIET_MS : most;
+	if (engine->txn_events < QUIET_EVENTS)
+		return most > QUIET_MS ? QUIET_MS : most;
+	return engine->txn_events > BUSY_EVENTS ? 2 * most : most;
 }
 
 bool txn_begin(struct engine *engine)

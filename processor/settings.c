@@ -15,7 +15,7 @@ const struct config_entry settings_config[] = {
 	CFG_STR(struct settings, dlq_topic, "DLQ_TOPIC", "orders-dlq",
 		"Kafka topic of the events that could not be counted"),
 	CFG_INT(struct settings, commit_interval_ms, "COMMIT_INTERVAL_MS", "50", 1, 10000,
-		"ms between two transactions under load; with few events less"),
+		"ms between two transactions; less with few events, twice with many"),
 	CFG_INT(struct settings, restore_timeout_ms, "RESTORE_TIMEOUT_MS", "120000", 1000,
 		600000,
 		"ms for reading the state back before the process gives up and ends"),
