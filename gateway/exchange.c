@@ -2,6 +2,9 @@
 #include "exchange.h"
 
 #include <stdlib.h>
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
 
 #include "access_log.h"
 #include "client.h"
@@ -16,6 +19,24 @@
 #define MAX_REQUESTS   1000   /* on one client connection */
 #define MAX_SPARE      64     /* exchanges kept for reuse, each 7 KB */
 
+/* ---- spares ---- */
+
+/* A spare one is as good as freed, and the address sanitizer is to see it so. */
+static void set_hidden(struct exchange *x, bool hidden)
+{
+#ifdef __SANITIZE_ADDRESS__
+	const size_t size = sizeof(*x) - offsetof(struct exchange, worker);
+
+	if (hidden)
+		ASAN_POISON_MEMORY_REGION(&x->worker, size);
+	else
+		ASAN_UNPOISON_MEMORY_REGION(&x->worker, size);
+#else
+	(void)x;
+	(void)hidden;
+#endif
+}
+
 /* Two heads make it 7 KB: allocating and zeroing that for each request shows. */
 static struct exchange *take_spare(struct worker *worker)
 {
@@ -25,9 +46,34 @@ static struct exchange *take_spare(struct worker *worker)
 		return xcalloc(1, sizeof(*x));
 	TAILQ_REMOVE(&worker->spare, x, link);
 	worker->n_spare--;
+	set_hidden(x, false);
 	memset(x, 0, offsetof(struct exchange, head));
 	return x;
 }
+
+static void keep_spare(struct worker *worker, struct exchange *x)
+{
+	if (worker->n_spare >= MAX_SPARE) {
+		free(x);
+		return;
+	}
+	TAILQ_INSERT_HEAD(&worker->spare, x, link);
+	worker->n_spare++;
+	set_hidden(x, true);
+}
+
+void exchange_free_spare(struct worker *worker)
+{
+	struct exchange *x;
+
+	while ((x = TAILQ_FIRST(&worker->spare))) {
+		TAILQ_REMOVE(&worker->spare, x, link);
+		free(x);
+	}
+	worker->n_spare = 0;
+}
+
+/* ---- life ---- */
 
 struct exchange *exchange_new(struct client *client, struct str head_text)
 {
@@ -44,17 +90,6 @@ struct exchange *exchange_new(struct client *client, struct str head_text)
 	return x;
 }
 
-void exchange_free_spare(struct worker *worker)
-{
-	struct exchange *x;
-
-	while ((x = TAILQ_FIRST(&worker->spare))) {
-		TAILQ_REMOVE(&worker->spare, x, link);
-		free(x);
-	}
-	worker->n_spare = 0;
-}
-
 static void exchange_free(void *arg)
 {
 	struct exchange *x = arg;
@@ -66,12 +101,7 @@ static void exchange_free(void *arg)
 	free(x->head_text);
 	free(x->answer_text);
 	free(x->path);
-	if (worker->n_spare >= MAX_SPARE) {
-		free(x);
-		return;
-	}
-	TAILQ_INSERT_HEAD(&worker->spare, x, link);
-	worker->n_spare++;
+	keep_spare(worker, x);
 }
 
 static void detach_upstream(struct exchange *x, bool keep_up)
