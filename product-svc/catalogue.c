@@ -92,6 +92,8 @@ static void begin_load(struct catalogue *catalogue)
 	catalogue_index_free(catalogue->loading);
 	catalogue->loading = catalogue_index_new();
 	catalogue->look.after[0] = '\0';
+	/* Else the numbers of a restored database would look like another restore. */
+	catalogue->known = 0;
 }
 
 static bool too_large(const struct catalogue *catalogue,
@@ -112,14 +114,13 @@ static void put_row(struct catalogue *catalogue, struct catalogue_index *index,
 	entry->stock_ms = catalogue->look_ms;
 }
 
-/* The copy is as of `loading_version`, or newer in places; the looks that follow make
- * it one moment's. */
+/* The copy is as of `known`, or newer in places; the looks that follow make it one
+ * moment's. */
 static void end_load(struct catalogue *catalogue)
 {
 	catalogue_index_free(catalogue->index);
 	catalogue->index = catalogue->loading;
 	catalogue->loading = NULL;
-	catalogue->known = catalogue->loading_version;
 	catalogue->checked_ms = 0;
 	log_info("catalogue loaded",
 		 LOG_INT("products", (int64_t)catalogue_index_count(catalogue->index)),
@@ -132,7 +133,7 @@ static void apply_part(struct catalogue *catalogue)
 	size_t n = db_rows_count(look->rows);
 
 	if (!look->after[0])
-		catalogue->loading_version = look->version;
+		catalogue->known = look->version;
 	for (size_t i = 0; i < n; i++)
 		put_row(catalogue, catalogue->loading, i);
 	if (too_large(catalogue, catalogue->loading))

@@ -24,8 +24,7 @@ struct catalogue {
 
 	struct catalogue_index *index;   /* NULL: not loaded yet */
 	struct catalogue_index *loading; /* NULL: no load goes on */
-	int64_t loading_version;
-	int64_t known;      /* number of the last change in the copy */
+	int64_t known;      /* number of the last change in the copy, or in the load */
 	int64_t checked_ms; /* monotonic; begin of the last look that saw all */
 	uint64_t checked;   /* its clock */
 	int64_t away_ms;    /* monotonic; since when looks fail; 0: they do not */

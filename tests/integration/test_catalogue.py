@@ -208,6 +208,11 @@ def test_a_restored_database_is_read_again(alone):
     within_promise(lambda: product(svc, "UNDONE").status_code == 404)
     within_promise(lambda: product(svc, "KEPT").json()["name"] == "before")
     assert [p["name"] for p in svc.get("/api/products").json()["products"]] == ["before"]
+    before = counts(svc)
+    until(lambda: product(svc, "KEPT").json()["name"] == "before" and since(svc, before)["copy"] > 0, 5)
+    before = counts(svc)
+    time.sleep(1)
+    assert since(svc, before)["looks"] <= 1000 / POLL_MS + 2, "one load, not one after another"
 
 
 def insert_many(alone, first, last):
