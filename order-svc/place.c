@@ -8,8 +8,10 @@
 #define MAX_TURN_WAIT_MS 10000
 
 /* POST /api/orders
- *   check -> know the user -> take turns -> look up the key -> reserve -> record ->
- * answer short of stock:             refuse -> answer any failure after reserve:  undo */
+ *   check -> know the user -> take turns -> look up the key -> reserve -> record
+ *   -> answer
+ *
+ * Short of stock: refuse -> answer.  Any failure after reserve: undo(). */
 static void place_user_known(const struct err *err, void *arg);
 static void place_turn(void *arg);
 static void place_looked_up(const struct err *err, void *arg);
