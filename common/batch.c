@@ -62,19 +62,28 @@ static void end_all(struct waiting **w, size_t n, bool ok, const struct err *err
 	}
 }
 
-/* Something is wrong with one of them: which one, only trying can tell. */
+/* Something is wrong with one of them: which one, only trying can tell.  Not through
+ * one time-out after the other: then the rest are not tried. */
 static void run_alone(struct db_conn *conn, struct waiting **w, size_t n)
 {
 	struct batch_stage *stage = w[0]->lane->stage;
+	bool hangs = false;
 	struct err err;
+	size_t i;
 
-	if (stage->alone)
-		metric_add(stage->alone, (int64_t)n);
-	for (size_t i = 0; i < n; i++) {
+	for (i = 0; i < n && !hangs; i++) {
 		bool ok = run_some(conn, &w[i], 1, &err);
 
 		end_all(&w[i], 1, ok, &err);
+		hangs = !ok && err.code == ERR_TIMEOUT;
 	}
+	if (stage->alone)
+		metric_add(stage->alone, (int64_t)i);
+	if (i == n)
+		return;
+	err_slug(&err, ERR_BUSY, "database_busy", "the database does not answer");
+	err.retry_after_s = 1;
+	end_all(w + i, n - i, false, &err);
 }
 
 static void run_batch(void *worker, void *arg)

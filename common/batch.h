@@ -26,7 +26,8 @@ struct batch_stage;
  *
  * false: nothing was changed for any of them, `err` says why.  Then, unless the
  * database is away (ERR_BUSY, ERR_TIMEOUT), several members are tried again one
- * at a time, so that what is wrong with one cannot fail its neighbours. */
+ * at a time, so that what is wrong with one cannot fail its neighbours; after a
+ * time-out the rest get ERR_BUSY untried. */
 typedef bool (*batch_fn)(struct db_conn *conn, void **members, size_t n, struct err *err);
 
 struct batch_config {

@@ -125,7 +125,7 @@ static void a_duplicate_among_many_is_told(void **state)
 
 /* ---- stages ---- */
 
-enum kind { GOOD, BAD, AWAY };
+enum kind { GOOD, BAD, AWAY, HANGS };
 
 struct member {
 	enum kind kind;
@@ -160,6 +160,8 @@ static bool decide(struct db_conn *conn, void **members, size_t n, struct err *e
 			ok = err_set(err, ERR_INTERNAL, "member %d is bad", m->number);
 		if (m->kind == AWAY)
 			ok = err_set(err, ERR_BUSY, "away");
+		if (m->kind == HANGS)
+			ok = err_set(err, ERR_TIMEOUT, "hangs");
 	}
 	for (size_t i = 0; i < n && ok; i++) {
 		struct member *m = members[i];
@@ -286,6 +288,26 @@ static void an_absent_database_fails_the_batch_once(void **state)
 	batch_free(stage);
 }
 
+static void a_database_that_hangs_is_not_tried_for_each(void **state)
+{
+	struct batch_stage *stage = stage_new(1, 16, 100);
+	struct member m[12] = {{0}};
+
+	(void)state;
+	m[1].kind = BAD;
+	m[3].kind = m[4].kind = HANGS;
+	run_members(stage, m, 12);
+	assert_int_equal(m[1].err.code, ERR_INTERNAL);
+	assert_int_equal(m[2].err.code, ERR_NONE);
+	assert_int_equal(m[3].err.code, ERR_TIMEOUT);
+	for (int i = 4; i < 12; i++) {
+		assert_int_equal(m[i].err.code, ERR_BUSY);
+		assert_int_equal(m[i].in_batch, 0);
+	}
+	assert_int_equal(atomic_load(&seen.runs), 5); /* 0, all, 1, 2, 3 */
+	batch_free(stage);
+}
+
 static void a_full_lane_refuses(void **state)
 {
 	struct batch_stage *stage = stage_new(1, 4, 8);
@@ -335,6 +357,7 @@ int main(void)
 		DB_TEST(a_lane_runs_one_batch_at_a_time),
 		DB_TEST(a_bad_member_does_not_fail_its_neighbours),
 		DB_TEST(an_absent_database_fails_the_batch_once),
+		DB_TEST(a_database_that_hangs_is_not_tried_for_each),
 		DB_TEST(a_full_lane_refuses),
 		DB_TEST(the_end_of_a_stage_answers_everybody),
 	};
