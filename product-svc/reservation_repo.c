@@ -379,10 +379,13 @@ static bool run_round(struct db_conn *conn, struct reserving *r, bool *open,
 		plan_settle(&r->plan);
 		return true;
 	case DB_TX_ROLLED_BACK:
-		if (r->duplicate)
-			return load_stored(conn, &r->plan, err);
-		plan_settle(&r->plan);
-		return true;
+		if (!r->duplicate) {
+			plan_settle(&r->plan);
+			return true;
+		}
+		/* An earlier request has stored it. */
+		*open = true;
+		return load_stored(conn, &r->plan, err);
 	case DB_TX_UNKNOWN: *open = true; return load_stored(conn, &r->plan, err);
 	case DB_TX_FAILED: break;
 	}

@@ -640,6 +640,39 @@ static void the_server_goes_away(void **state)
 			 BUYERS);
 }
 
+/* ---- a stored id that cannot be read ---- */
+
+/* ERR_BUSY would say that nothing is held under it. */
+static void an_unread_reservation_may_be_held(void **state)
+{
+	static const char reading[] =
+		"SELECT COALESCE(MAX(id), 0) FROM information_schema.processlist"
+		" WHERE state LIKE 'Waiting for table%'";
+	struct db_conn *locker = db_conn_open(&fix.cfg, &why);
+	struct request first, again;
+	int64_t id = 0;
+
+	(void)state;
+	simple(&first, 1, 0, "block", 1);
+	add(stage, &first);
+	loop_run(fix.loop);
+	ends(&first, RESERVE_OK, false);
+	must(locker);
+	must(db_exec_text(locker, "LOCK TABLES products WRITE", NULL, 0, &why));
+	simple(&again, 1, 0, "block", 1);
+	add(stage, &again);
+	for (int i = 0; i < 2000 && !id; i++) {
+		usleep(1000);
+		id = number(other, reading);
+	}
+	must(id);
+	kill_connection(id);
+	loop_run(fix.loop);
+	db_conn_free(locker);
+	assert_true(again.failed);
+	assert_int_equal(again.err.code, ERR_TIMEOUT);
+}
+
 /* ---- moves ---- */
 
 static struct order_move move_of(const struct request *r, enum move_kind kind,
@@ -712,9 +745,12 @@ static void moves(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		BATCH_TEST(every_outcome),        BATCH_TEST(like_one_at_a_time),
-		BATCH_TEST(a_hot_product),        BATCH_TEST(moves),
+		BATCH_TEST(every_outcome),
+		BATCH_TEST(like_one_at_a_time),
+		BATCH_TEST(a_hot_product),
+		BATCH_TEST(moves),
 		BATCH_TEST(the_server_goes_away),
+		BATCH_TEST(an_unread_reservation_may_be_held),
 	};
 
 	return run_db_tests("test_reservation_batch", tests, ARRAY_LEN(tests));
