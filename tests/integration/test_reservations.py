@@ -21,7 +21,8 @@ def alone(stack, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def svc(alone):
-    return alone.start()
+    # Many small transactions, so that they meet inside one process.
+    return alone.start(RESERVE_LANES="8", RESERVE_BATCH="2")
 
 
 @pytest.fixture
