@@ -65,11 +65,11 @@ class Stack:
             raise AssertionError(f"tools/stack {command} failed:\n{done.stdout}{done.stderr}")
         return done
 
-    def up(self, auth="demo", seed=True, instances=None, env=(), programs=None, kafka_tls=False, mode=MODE):
-        args = ["--auth", auth, "--mode", mode]
+    def up(self, auth="demo", seed=True, instances=None, env=(), programs=None, options=(), mode=MODE):
+        """`options`: further arguments of `tools/stack up`."""
+        args = ["--auth", auth, "--mode", mode, *options]
         self.mode = mode
         args += [] if seed else ["--no-seed"]
-        args += ["--kafka-tls"] if kafka_tls else []
         args += ["--mysql-bin", MYSQL_BIN] if MYSQL_BIN else []
         if programs is not None:
             args += ["--programs", ",".join(programs) or "none"]

@@ -11,7 +11,7 @@ from shop_stack import Stack, until
 def shop():
     stack = Stack()
     try:
-        yield stack.up(kafka_tls=True, env=("KAFKA_API_VERSION=3.5.1",))
+        yield stack.up(options=["--kafka-tls"], env=("KAFKA_API_VERSION=3.5.1",))
     finally:
         stack.close()
 

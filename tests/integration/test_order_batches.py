@@ -118,7 +118,7 @@ def test_connection_lost_during_commit(alone, where):
 
     try:
         all_at_once([(buy, buyer) for buyer in range(20)])
-        assert proxy.cuts[where] > 3
+        assert proxy.counts[where] > 3
         assert shared(svc) > 1.2
         assert svc.text().count("may or may not have been placed") > 3
         assert len(placed) == len(set(placed)) == alone.one("SELECT COUNT(*) FROM orders") == 200

@@ -7,7 +7,9 @@ import subprocess
 import time
 
 import pytest
-from shop_stack import MODE, TOOL, Stack, runs
+from alone import free_port
+from proxy import Proxy
+from shop_stack import MODE, TOOL, Stack, runs, until
 
 
 @pytest.fixture
@@ -100,3 +102,47 @@ def test_run_in_the_foreground_ends_with_ctrl_c(tmp_path):
     assert words == [1, 2]
     secrets = [path.read_text().strip() for path in (tmp_path / "s" / "secrets").iterdir()]
     assert not any(secret in output for secret in secrets)
+
+
+def test_programs_reach_kafka_only_through_the_proxy(new_stack):
+    behind = free_port()
+    proxy = Proxy(behind)
+    try:
+        shop = new_stack(programs=["notify-svc"], seed=False, options=["--kafka-proxy", f"{proxy.port}:{behind}"])
+        assert shop["kafka"]["proxy"] == shop.env("notify-svc")["KAFKA_BOOTSTRAP_SERVERS"] == f"127.0.0.1:{proxy.port}"
+
+        def lag():
+            return shop.metric("notify-svc", "shop_kafka_consumer_lag_messages")
+
+        until(lambda: proxy.links and lag() == 0)
+        # Us it cannot stop: our way is the direct one.
+        proxy.refuse()
+        producer = shop.kafka_producer()
+        producer.produce("orders-events", key=b"1", value=b"{}")
+        assert producer.flush(20) == 0
+        assert lag() == 0 and proxy.links == set()
+        proxy.accept()
+        until(lambda: shop.metric("notify-svc", "shop_events_poison_total"), 30)
+    finally:
+        proxy.close()
+
+
+def test_a_wrong_number_of_proxies_is_refused(tmp_path):
+    args = ["--kafka-proxy", "1:2", "--kafka-nodes", "3"]
+    assert "a broker" in Stack(tmp_path / "s").tool("up", *args, check=False).stderr
+
+
+@pytest.mark.parametrize("version", ["3.9.2", "4.3.1"])
+def test_three_brokers_of_which_one_may_die(new_stack, version):
+    shop = new_stack(programs=[], seed=False, options=["--kafka-nodes", "3", "--kafka-version", version])
+    assert len(shop["kafka"]["bootstrap"].split(",")) == 3
+    topics = shop.kafka_consumer().list_topics(timeout=10).topics
+    partitions = [p for name in shop["topics"] for p in topics[name].partitions.values()]
+    assert all(len(p.replicas) == 3 for p in partitions)
+    shop.kill("kafka.2")
+    producer = shop.kafka_producer()
+    for user in range(50):
+        producer.produce("orders-events", key=str(user).encode(), value=b"{}")
+    assert producer.flush(30) == 0
+    shop.start("kafka.2")
+    assert len(shop.events("orders-events")) == 50

@@ -20,6 +20,7 @@ EPILOG = """examples:
   tools/stack up --env order-svc:LOG_LEVEL=debug
   tools/stack up --mysql log-bin=bin sync-binlog=1   with a binlog
   tools/stack kill kafka; tools/stack start kafka
+  tools/stack up --kafka-nodes 3 --kafka-version 4.3.1; tools/stack kill kafka.2
 """
 
 
@@ -47,6 +48,13 @@ def _setting(text):
     return text
 
 
+def _port_pair(text):
+    pair = text.split(":")
+    if len(pair) != 2 or not all(port.isdigit() for port in pair):
+        raise argparse.ArgumentTypeError(f"{text!r} is not PORT:BEHIND")
+    return [int(port) for port in pair]
+
+
 def _up_arguments(parser):
     parser.add_argument("--auth", choices=["demo", "required"], default="demo")
     parser.add_argument("--mode", default="release", help="which build (release)")
@@ -70,6 +78,15 @@ def _up_arguments(parser):
         "--mysql-bin", metavar="FILE", help="MySQL's mysqld in the place of MariaDB (tools/mysql-tree)"
     )  # fmt: skip
     parser.add_argument("--kafka-tls", action="store_true", help="a TLS listener, used by all")
+    parser.add_argument("--kafka-version", choices=kafka_home.versions(), default=kafka_home.DEFAULT)
+    parser.add_argument(
+        "--kafka-nodes", type=int, choices=[1, 3], default=1,
+        help="3: brokers kafka.1 to kafka.3, everything kept thrice, any one may die",
+    )  # fmt: skip
+    parser.add_argument(
+        "--kafka-proxy", nargs="+", type=_port_pair, default=[], metavar="PORT:BEHIND",
+        help="one a broker: the programs reach Kafka through PORT only, where a proxy of yours passes on to BEHIND",
+    )  # fmt: skip
     parser.add_argument("--nice-ports", action="store_true", help="8080 and 8000 when free")
 
 
@@ -113,6 +130,8 @@ def parser():
 
 
 def _options(args):
+    if args.kafka_proxy and (args.kafka_tls or len(args.kafka_proxy) != args.kafka_nodes):
+        raise StackError("--kafka-proxy takes one PORT:BEHIND a broker, and no --kafka-tls")
     return {
         "auth": args.auth,
         "mode": args.mode,
@@ -124,6 +143,9 @@ def _options(args):
         "mysql": args.mysql,
         "mysql_bin": args.mysql_bin,
         "kafka_tls": args.kafka_tls,
+        "kafka_version": args.kafka_version,
+        "kafka_nodes": args.kafka_nodes,
+        "kafka_proxy": args.kafka_proxy,
         "nice_ports": args.nice_ports,
         "json": str(args.json.resolve()) if args.json else None,
     }
@@ -239,7 +261,7 @@ def cmd_seed(args, store, progress):
 
 
 def cmd_prepare(args, store, progress):
-    kafka_home.prepare(progress)
+    kafka_home.Home(kafka_home.DEFAULT).prepare(progress)
 
 
 def main(argv=None):

@@ -7,9 +7,11 @@ from .layout import write_private
 
 
 def _kafka(layout, options, ports):
-    answer = {"bootstrap": f"127.0.0.1:{ports['kafka']}"}
+    answer = {"bootstrap": kafka.addresses(options, ports)}
+    if options.get("kafka_proxy"):
+        answer["proxy"] = kafka.proxy_addresses(options)
     if options["kafka_tls"]:
-        answer["tls_bootstrap"] = f"localhost:{ports['kafka-tls']}"
+        answer["tls_bootstrap"] = kafka.addresses(options, ports, "-tls")
         answer["ca"] = tls.make(layout.tls)["ca"]
         answer["wrong_ca"] = str(layout.tls / "other-ca.crt")
     return answer

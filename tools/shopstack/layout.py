@@ -7,7 +7,6 @@ import secrets
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-KAFKA_VERSION = "3.9.2"
 # A unix socket's path has room for 107 bytes.
 SOCKET_PATH_MAX = 107
 

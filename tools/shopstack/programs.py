@@ -7,7 +7,7 @@ import time
 import urllib.error
 import urllib.request
 
-from . import mariadb, proc, tls
+from . import kafka, mariadb, proc, tls
 from .layout import ROOT
 from .ui import StackError, tail
 
@@ -91,12 +91,13 @@ def _database_env(plan, program):
     }
 
 
-def kafka_env(layout, ports, use_tls):
+def kafka_env(layout, ports, options):
     """The client settings for Kafka, as every program understands them."""
-    if not use_tls:
-        return {"KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{ports['kafka']}"}
+    if not options["kafka_tls"]:
+        through = kafka.proxy_addresses(options)
+        return {"KAFKA_BOOTSTRAP_SERVERS": through or kafka.addresses(options, ports)}
     return {
-        "KAFKA_BOOTSTRAP_SERVERS": f"localhost:{ports['kafka-tls']}",
+        "KAFKA_BOOTSTRAP_SERVERS": kafka.addresses(options, ports, "-tls"),
         "KAFKA_SECURITY_PROTOCOL": "SSL",
         "KAFKA_SSL_CAFILE": tls.make(layout.tls)["ca"],
         "KAFKA_API_VERSION": "3.5.1",
@@ -147,7 +148,7 @@ def environment(plan, program, name, index):
         env["INTERNAL_URL"] = plan.internal_url()
     env.update(_database_env(plan, program))
     if "kafka" in NEEDS[program]:
-        env.update(kafka_env(layout, plan.ports.by_name, options["kafka_tls"]))
+        env.update(kafka_env(layout, plan.ports.by_name, options))
     env.update(_own_env(plan, program, name, index))
     for setting in options["env"]:
         who, colon, rest = setting.partition(":")

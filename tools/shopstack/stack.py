@@ -24,7 +24,6 @@ def build_dir(options):
 # Names of the ports of what is no program.
 SERVER_PORTS = {
     mariadb.NAME: ["mysql"],
-    kafka.NAME: ["kafka", "kafka-controller", "kafka-tls"],
     mailsink.NAME: ["mail-smtp", "mail-http"],
     nginx.NAME: ["frontend"],
     "gateway": ["internal"],
@@ -35,7 +34,8 @@ def _held_ports(store):
     held = []
     for name in store.running():
         held += [f"{name}-http", f"{name}-admin"]
-        held += SERVER_PORTS.get(store.processes[name]["kind"], [])
+        kind = store.processes[name]["kind"]
+        held += kafka.port_names(name, store.options) if kind == kafka.NAME else SERVER_PORTS.get(kind, [])
     return held
 
 
@@ -55,10 +55,11 @@ def _start_mysql(store, progress):
 
 
 def _start_kafka(store, plan, progress):
-    if not proc.alive(store.processes.get(kafka.NAME)):
-        kafka_home.prepare(progress)
-        kafka.start(store, plan.ports, store.options["kafka_tls"])
-    kafka.make_topics(kafka.wait(store))
+    wanted = kafka.nodes(store.options)
+    if not all(proc.alive(store.processes.get(node)) for node in wanted):
+        kafka_home.Home(store.options["kafka_version"]).prepare(progress, len(wanted))
+        kafka.start(store, plan.ports)
+    kafka.make_topics(kafka.wait(store), len(wanted))
     progress.say("kafka ready, topics there")
 
 
@@ -116,10 +117,9 @@ def _start_nginx(store, plan, progress):
 
 def _choose_ports(store, plan):
     nice = programs.NICE_PORTS if store.options["nice_ports"] else {}
-    for name in ("mysql", "kafka", "kafka-controller", "mail-smtp", "mail-http", "frontend"):
+    brokers = [port for node in kafka.nodes(store.options) for port in kafka.port_names(node, store.options)]
+    for name in ("mysql", *brokers, "mail-smtp", "mail-http", "frontend"):
         plan.ports.get(name, nice.get(name))
-    if store.options["kafka_tls"]:
-        plan.ports.get("kafka-tls")
 
 
 def _bring_up(store, progress):
@@ -129,9 +129,9 @@ def _bring_up(store, progress):
     for program in store.options["programs"]:
         plan.binary(program)
     # Prune instances of earlier, larger runs.
-    wanted = {name for names in plan.instances.values() for name in names}
+    wanted = {name for names in plan.instances.values() for name in names} | set(kafka.nodes(store.options))
     for name, entry in list(store.processes.items()):
-        if entry["kind"] in programs.NAMES and name not in wanted:
+        if entry["kind"] in (*programs.NAMES, kafka.NAME) and name not in wanted:
             del store.processes[name]
     store.save()
     _start_servers(store, plan, progress)
@@ -196,9 +196,9 @@ def _finish_running(store, json_file):
 def down(store, progress, keep=()):
     """Ends the programs together, then the servers.  Nothing running is no error."""
     alive = [name for name in store.running() if name not in keep]
-    front = [name for name in alive if name not in SERVERS]
+    front = [name for name in alive if store.processes[name]["kind"] not in SERVERS]
     stuck = proc.stop([store.processes[name] for name in front], GRACE_PROGRAM)
-    servers = [name for name in alive if name in SERVERS]
+    servers = [name for name in alive if name not in front]
     stuck += proc.stop([store.processes[name] for name in servers], GRACE[mariadb.NAME])
     for entry in stuck:
         progress.say(f"{entry['kind']} did not end in time and was killed")
@@ -214,8 +214,8 @@ def wait_one(store, name, progress):
         mariadb.wait(store)
         progress.say("mysql ready")
     elif kind == kafka.NAME:
-        kafka.wait(store)
-        progress.say("kafka ready")
+        kafka.wait(store, [name])
+        progress.say(f"{name} ready")
     elif kind in programs.NAMES:
         programs.wait(store, [name], progress)
 
@@ -238,8 +238,9 @@ def start_named(store, name, progress, settings=(), wait=True):
             variable, _, value = setting.partition("=")
             entry["env"][variable] = value
         store.again(one)
-        if wait:
-            wait_one(store, one, progress)
+    # All first: a broker alone is not ready before a second one is there.
+    for one in store.named(name) if wait else []:
+        wait_one(store, one, progress)
     refresh(store)
 
 
