@@ -130,9 +130,10 @@ test: ## everything: sanitizers, unit, short fuzz, models, lint, integration, br
 	@tools/install test lint
 	@tools/run-tests
 
-chaos: ## long outages of the broker and the like (minutes each)
+chaos: ## faults under load, all invariants after each run (SEED= RUNS= MINUTES=10 RUN_SECONDS=30)
 	@tools/install test
-	@tools/run-tests chaos
+	@$(MAKE) --no-print-directory -j$(shell nproc) MODE=$(MODE) build
+	@SEED=$(SEED) RUNS=$(RUNS) MINUTES=$(MINUTES) RUN_SECONDS=$(RUN_SECONDS) MODE=$(MODE) tools/run-chaos
 
 mutants: ## break one guarantee after the other: does a test notice? (minutes)
 	@tools/install test

@@ -216,14 +216,16 @@ def user_totals(db):
 # ---- Kafka ----
 
 EVENT = re.compile(
-    rb'^\{"order_id":(\d+),"user_id":(\d+),"price":([\d.]+),.*?"type":"order\.(created|cancelled)".*?"seq":(\d+)'
+    rb'^\{"order_id":(\d+),"user_id":(\d+),"price":([\d.]+),.*?"type":"order\.(created|cancelled)",'
+    rb'"event_id":"([^"]*)","seq":(\d+)'
 )
 
 
 class Events:
-    """What orders-events says in effect: each (order, type) once."""
+    """What orders-events says in effect: each (order, type) once.  `ids`: event id -> user, if they shall be kept."""
 
-    def __init__(self, stack):
+    def __init__(self, stack, keep_ids=False):
+        self.ids = {} if keep_ids else None
         self.seen, self.duplicates, self.strange = set(), 0, []
         self.totals = defaultdict(lambda: [0, 0])
         self.numbers = defaultdict(set)
@@ -235,7 +237,9 @@ class Events:
         if not found:
             self.strange.append(value)
             return
-        order, user, price, kind, seq = found.groups()
+        order, user, price, kind, event_id, seq = found.groups()
+        if self.ids is not None:
+            self.ids[event_id.decode()] = int(user)
         mark = int(order) * 2 + (kind == b"cancelled")
         if mark in self.seen:
             self.duplicates += 1
@@ -374,12 +378,12 @@ def check_notifications(db, events):
 # ---- all of it ----
 
 
-def check(stack, skip=()):
+def check(stack, skip=(), events=None):
     """All findings.  Call it at rest: nothing on its way any more (wait_for_rest)."""
     with database(stack) as db:
         totals = user_totals(db)
         findings = list(check_database(db))
-        events = Events(stack)
+        events = events or Events(stack)
         findings += check_events(db, events, totals)
         findings += check_results(Results(stack), totals)
         findings += check_dead(stack)

@@ -1,0 +1,194 @@
+"""How each fault is done and undone.  A function makes the fault and then returns what heals it, or None."""
+
+import random
+import signal
+import threading
+import time
+
+import pymysql
+
+# Beside the failpoints.  A word before a space is the target.
+DECK = [
+    "kill", "kill", "kill_often", "sleep", "sleep", "restart", "restart_all", "scale", "scale", "burst",
+    "mysql kill", "mysql cut_sessions", "mysql hold_rows", "mysql deadlock", "kafka kill", "kafka freeze", "mail kill",
+    "mail refuse",
+]  # fmt: skip
+
+
+def failpoint(ctx, fault):
+    shop, name, step = ctx.shop, fault.target, fault.detail
+    word = f"{step['step']}:{step['chance']}:{step['action']}"
+    before = shop.failpoints.get(name)
+    shop.failpoints[name] = f"{before},{word}" if before else word
+    shop.renew(name, ctx.end_signal())
+
+    def heal():
+        left = [one for one in shop.failpoints.get(name, "").split(",") if one and one != word]
+        shop.failpoints[name] = ",".join(left)
+        shop.renew(name, ctx.end_signal())
+
+    return heal
+
+
+def kill(ctx, fault):
+    ctx.shop.send(fault.target, signal.SIGKILL)
+    if fault.target not in ("mysql", "kafka"):
+        return None
+    # They come back when the fault is over, not when the watchman thinks.
+    ctx.shop.away.add(fault.target)
+    return lambda: ctx.shop.away.discard(fault.target)
+
+
+def kill_often(ctx, fault):
+    for _ in range(4):
+        ctx.shop.send(fault.target, signal.SIGKILL)
+        time.sleep(ctx.random.uniform(0.1, 0.9))
+
+
+def burst(ctx, fault):
+    """One instance after the other, faster than a group can settle."""
+    until = time.monotonic() + fault.seconds
+    while time.monotonic() < until:
+        ctx.shop.send(ctx.random.choice(ctx.shop.names(fault.target)), signal.SIGKILL)
+        time.sleep(fault.detail["every"])
+
+
+def sleep(ctx, fault):
+    ctx.shop.away.add(fault.target)
+    ctx.shop.send(fault.target, signal.SIGSTOP)
+
+    def heal():
+        ctx.shop.send(fault.target, signal.SIGCONT)
+        ctx.shop.away.discard(fault.target)
+
+    return heal
+
+
+freeze = sleep
+
+
+def restart(ctx, fault):
+    ctx.shop.send(fault.target, signal.SIGTERM)
+
+
+def restart_all(ctx, fault):
+    """A deployment: each instance of the program in turn."""
+    for name in ctx.shop.names(fault.target.partition(".")[0]):
+        ctx.shop.send(name, signal.SIGTERM)
+        time.sleep(0.7)
+
+
+def scale(ctx, fault):
+    """One instance less, for a while."""
+    ctx.shop.away.add(fault.target)
+    ctx.shop.stop(fault.target)
+    return lambda: ctx.shop.away.discard(fault.target)
+
+
+# ---- MariaDB ----
+
+
+def cut_sessions(ctx, fault):
+    """KILL, again and again, for sessions of our services wherever they are in a transaction."""
+    until = time.monotonic() + fault.seconds
+    while time.monotonic() < until:
+        with ctx.root() as db, db.cursor() as cursor:
+            cursor.execute("SELECT id FROM information_schema.processlist WHERE user LIKE 'shop\\_%%' AND user <> 'shop_reader'")
+            for (session,) in ctx.random.sample(rows := cursor.fetchall(), len(rows) // 2):
+                try:
+                    cursor.execute(f"KILL {session}")
+                except pymysql.MySQLError:
+                    continue  # it ended by itself
+        time.sleep(0.3)
+
+
+def hold_rows(ctx, fault):
+    """A rival transaction holds the hot products, the hot user's number and open outbox rows."""
+    crowd = ctx.crowd
+    rival = ctx.root()
+    with rival.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("SET innodb_lock_wait_timeout = 5")
+        try:
+            products = ",".join(f"'{product}'" for product in crowd.hot)
+            cursor.execute(f"SELECT id FROM shop_product.products WHERE id IN ({products}) FOR UPDATE")
+            cursor.execute(f"SELECT user_id FROM shop_order.user_seq WHERE user_id = {crowd.users[0]} FOR UPDATE")
+            cursor.execute("SELECT id FROM shop_order.outbox ORDER BY id LIMIT 5 FOR UPDATE SKIP LOCKED")
+        except pymysql.MySQLError as error:
+            ctx.shop.note(f"hold_rows: {error}")
+    return rival.close
+
+
+def deadlock(ctx, fault):
+    """A rival that takes the rows in the wrong order: somebody is the victim, again and again."""
+    until = time.monotonic() + fault.seconds
+    users, products = ctx.crowd.users, ctx.crowd.hot
+    while time.monotonic() < until:
+        with ctx.root() as db, db.cursor() as cursor:
+            cursor.execute("BEGIN")
+            try:
+                cursor.execute("SET innodb_lock_wait_timeout = 2")
+                for product in reversed(products):
+                    cursor.execute(f"SELECT id FROM shop_product.products WHERE id = '{product}' FOR UPDATE")
+                    time.sleep(0.02)
+                for user in reversed(users):
+                    cursor.execute(f"SELECT user_id FROM shop_order.user_seq WHERE user_id = {user} FOR UPDATE")
+                    time.sleep(0.02)
+            except pymysql.MySQLError as error:
+                ctx.count(f"rival: {error.args[0]}")
+
+
+# ---- mail ----
+
+
+def refuse(ctx, fault):
+    ctx.shop.stack.mail_reply("451 try later")
+    return lambda: ctx.shop.stack.mail_reply("")
+
+
+class Context:
+    """What a fault may use: the shop, the run's crowd, a random source of its own."""
+
+    def __init__(self, shop, crowd, seed):
+        self.shop, self.crowd, self.random = shop, crowd, random.Random(f"faults {seed}")
+        self.counts, self.lock = {}, threading.Lock()
+
+    def count(self, what):
+        with self.lock:
+            self.counts[what] = self.counts.get(what, 0) + 1
+
+    def end_signal(self):
+        return self.random.choice((signal.SIGKILL, signal.SIGTERM))
+
+    def root(self, **more):
+        """The administrator's connection."""
+        from shopstack import mariadb
+
+        from .shop import shopstack_layout
+
+        more = {"read_timeout": 10, **more}
+        return mariadb.connect(shopstack_layout(self.shop.stack), **more)
+
+
+class Player(threading.Thread):
+    """Plays one fault: waits for its time, makes it, heals it."""
+
+    def __init__(self, ctx, fault, began, end):
+        super().__init__(daemon=True)
+        self.ctx, self.fault, self.began, self.end = ctx, fault, began, end
+        self.times, self.error = None, None
+
+    def run(self):
+        fault = self.fault
+        time.sleep(max(0, self.began + fault.at - time.monotonic()))
+        since, heal = time.time(), None
+        try:
+            heal = globals()[fault.kind](self.ctx, fault)
+            if heal:
+                time.sleep(max(0, min(fault.seconds, self.end - time.monotonic())))
+        except (OSError, pymysql.MySQLError, AssertionError) as error:
+            self.error = f"{type(error).__name__}: {error}"
+        finally:
+            if heal:
+                heal()
+        self.times = (since, time.time())

@@ -1,0 +1,178 @@
+"""What the clients were told, held against the database: yields Findings as tests/invariants.py does.
+
+Reads tables by SQL and knows nothing of the programs but the names of columns and what API.md promises.
+"""
+
+from collections import Counter, defaultdict
+
+from invariants import Finding, cents
+
+
+def listed(values):
+    return ",".join(str(int(value)) for value in values) or "0"
+
+
+class Truth:
+    """The database's side: orders with their lines, and the keys, of these users."""
+
+    def __init__(self, db, users):
+        self.orders, self.lines, self.keys = {}, defaultdict(dict), {}
+        names = listed(users)
+        for row in db.rows(f"SELECT id, user_id, status, total_price FROM {{order}}.orders WHERE user_id IN ({names})"):
+            self.orders[row[0]] = {"user": row[1], "status": row[2], "total": cents(row[3])}
+        for order, product, quantity, price in db.rows(
+            "SELECT i.order_id, i.product_id, i.quantity, i.unit_price FROM {order}.order_items i"
+            f" JOIN {{order}}.orders o ON o.id = i.order_id WHERE o.user_id IN ({names})"
+        ):
+            self.lines[order][product] = (quantity, cents(price))
+        for user, key, status, order in db.rows(
+            f"SELECT user_id, idempotency_key, status, order_id FROM {{order}}.order_keys WHERE user_id IN ({names})"
+        ):
+            self.keys[user, key] = (status, order)
+
+
+def brief(bad):
+    return "; ".join(map(str, bad[:4])) + (f" … {len(bad)} in all" if len(bad) > 4 else "")
+
+
+def finding(name, bad, good=""):
+    return Finding(name, not bad, brief(bad) if bad else good)
+
+
+def wanted_lines(body):
+    merged = Counter()
+    for item in body.get("items") or [body]:
+        merged[item["product_id"]] += item["quantity"]
+    return merged
+
+
+def same_as_told(truth, request, body):
+    """What differs between a 201 and the order in the database; "" if nothing."""
+    order = truth.orders.get(body["order_id"])
+    if not order:
+        return f"order {body['order_id']} of key {request.key} does not exist"
+    told = {item["product_id"]: (item["quantity"], cents(item["unit_price"])) for item in body["items"]}
+    if told != truth.lines[body["order_id"]] or dict(wanted_lines(request.body)) != {p: n for p, (n, _) in told.items()}:
+        return f"order {body['order_id']}: lines {told}, {truth.lines[body['order_id']]} in the database"
+    if (order["user"], order["total"]) != (request.user, cents(body["total_price"])) or body["user_id"] != request.user:
+        return f"order {body['order_id']}: {order}, told {body['total_price']} of user {body['user_id']}"
+    return ""
+
+
+def check_told(truth, orders):
+    bad, ids = [], Counter()
+    for request in orders:
+        done = request.answers("done")
+        bad += filter(None, (same_as_told(truth, request, one.body) for one in done))
+        ids.update({one.body["order_id"] for one in done})
+    bad += [f"order {order} was told to {count} requests" for order, count in ids.items() if count > 1]
+    yield finding("every 201 is an order, as it was told", bad, f"{len(ids)} orders")
+
+
+def check_repeats(orders):
+    bad, repeated = [], 0
+    for request in orders:
+        answers = request.answers("done") + request.answers("final")
+        repeated += len(answers) > 1
+        told = {(one.status, one.code, str(one.body) if one.status == 201 else "") for one in answers}
+        if len(told) > 1:
+            bad.append(f"key {request.key}: {told}")
+    yield finding("a retried key got the same answer each time", bad, f"{repeated} of {len(orders)} keys")
+
+
+def check_keys(truth, orders, users):
+    """Orders under keys: each of one key, each key with one order, no key that nobody sent."""
+    known = {(request.user, request.key): request for request in orders}
+    bad = [f"unknown key {key}" for key in truth.keys if key not in known and key[0] in users]
+    count = Counter(order for _, order in truth.keys.values() if order)
+    for order, found in truth.orders.items():
+        if found["user"] in users and count[order] != 1:
+            bad.append(f"order {order} has {count[order]} keys")
+    for key, (_, order) in truth.keys.items():
+        request = known.get(key)
+        if request and request.order_id and order != request.order_id:
+            bad.append(f"key {key}: order {order} in the database, {request.order_id} was told")
+    yield finding("one order a key", bad, f"{len(truth.keys)} keys, {len(truth.orders)} orders")
+
+
+def check_refused(truth, orders):
+    """What was refused for good, or said to be undone every time, does not exist."""
+    short, final, undone = [], [], []
+    refusals = 0
+    for request in orders:
+        order = truth.keys.get((request.user, request.key), (0, None))[1]
+        refused = request.answers("final")
+        refusals += bool(refused)
+        if order and refused:
+            where = short if any(one.code == "insufficient_stock" for one in refused) else final
+            where.append(f"order {order} under key {request.key}: {refused[0].status} {refused[0].code}")
+        if order and not request.answers("done") and not request.answers("maybe"):
+            undone.append(f"order {order} under key {request.key}: {[one.code for one in request.attempts]}")
+    yield finding("no order under a key that was told insufficient_stock", short, f"{refusals} refusals")
+    yield finding("no order under a key that was refused for good", final)
+    yield finding("no order where every answer said that nothing was done", undone)
+    odd = {f"{one.status} {one.code}" for r in orders for one in r.answers("final")} - {"409 insufficient_stock"}
+    yield finding("nothing was refused but for short stock", sorted(odd))
+
+
+def check_keyless(truth, orders, user):
+    there = {order for order, found in truth.orders.items() if found["user"] == user}
+    told = {request.order_id for request in orders if request.order_id}
+    maybe = sum(bool(request.answers("maybe")) for request in orders)
+    bad = [f"order {order} was told and is not there" for order in told - there]
+    if len(there) > len(told) + maybe:
+        bad.append(f"{len(there)} orders, but {len(told)} were told and {maybe} attempts left open")
+    yield finding("orders without a key: one an attempt at most", bad, f"{len(there)} orders, {len(told)} told")
+
+
+def check_cancelled(truth, orders):
+    bad, count = [], 0
+    for request in filter(lambda one: one.order_id in truth.orders, orders):
+        status, cancel = truth.orders[request.order_id]["status"], request.cancel
+        count += status == "cancelled"
+        if cancel and cancel.answers("done") and status != "cancelled":
+            bad.append(f"order {request.order_id} is {status} though its cancellation was answered")
+        if status == "cancelled" and not (cancel and (cancel.answers("done") or cancel.answers("maybe"))):
+            bad.append(f"order {request.order_id} is cancelled though nobody was told so")
+        if cancel and cancel.answers("final"):
+            bad.append(f"order {request.order_id}: cancellation refused: {cancel.answers('final')[0].code}")
+    yield finding("cancelled is what was cancelled", bad, f"{count} orders")
+
+
+def check_stock(db, requests):
+    bad = []
+    keys = {}
+    for request in requests:
+        keys[request.key] = request
+    names = ",".join(f"'{key}'" for key in keys) or "''"
+    text = "SELECT idempotency_key, product_id, delta FROM {product}.stock_changes WHERE idempotency_key IN "
+    rows = {key: (product, delta) for key, product, delta in db.rows(f"{text}({names})")}
+    for key, request in keys.items():
+        row, wanted = rows.get(key), (request.path.split("/")[3], request.body["delta"])
+        if request.answers("done") and row != wanted:
+            bad.append(f"delta {wanted} under {key}: {row} in the database")
+        if row and not request.answers("done") and not request.answers("maybe"):
+            bad.append(f"delta under {key} was refused and is there")
+    yield finding("every change of stock that was answered is there once", bad, f"{len(rows)} changes")
+
+
+def check_open(requests, cancels):
+    left = [f"{r.what} {r.key or r.path}: {r.attempts[-1].status} {r.attempts[-1].code}" for r in requests + cancels]
+    yield finding("everybody who kept asking got an answer that stands", left)
+
+
+def check(db, crowd):
+    requests = crowd.requests
+    keyed = [one for one in requests if one.what == "order" and one.key]
+    keyless = [one for one in requests if one.what == "order" and not one.key]
+    truth = Truth(db, crowd.all_users())
+    yield from check_told(truth, keyed + keyless)
+    yield from check_repeats(keyed)
+    yield from check_keys(truth, keyed, set(crowd.users))
+    yield from check_refused(truth, keyed)
+    yield from check_keyless(truth, keyless, crowd.keyless_user)
+    yield from check_cancelled(truth, keyed)
+    yield from check_stock(db, [one for one in requests if one.what == "stock"])
+    waiting = [one for client in crowd.clients for one in client.open if not one.settled]
+    yield from check_open(waiting, [])
+    yield finding("nobody saw less than nothing on the shelf", crowd.reader.negative, f"{crowd.reader.looks} looks")

@@ -1,0 +1,102 @@
+"""What goes wrong when, made from the seed alone: failpoints first, time second.
+
+Faults come from two decks, which consecutive seeds deal out to the end: so 100 runs meet every failpoint with
+every action, and every other fault, many times; what chance decides is the order, the time and the victim.
+"""
+
+import random
+from dataclasses import dataclass, field
+
+FAILPOINTS = {
+    "order-svc": [
+        "order_reserved", "order_before_commit", "order_committed", "order_before_reply",
+        "relay_produced", "relay_delivered", "relay_before_delete", "relay_deleted",
+    ],
+    "product-svc": ["product_reserved", "product_confirm", "product_janitor", "product_janitor_fenced"],
+    "processor": [
+        "processor_before_produce", "processor_produced", "processor_offsets_sent", "processor_committed",
+        "processor_restoring", "processor_rebalancing",
+    ],
+    "notify-svc": ["notify_stored", "notify_sent"],
+}  # fmt: skip
+ACTIONS = ("kill", "stop", "error", "delay:700")
+# How often a step fails that runs at every order, and one that runs now and then.
+OFTEN, RARE = 0.05, 0.5
+RARE_STEPS = {"product_janitor", "product_janitor_fenced", "processor_restoring", "processor_rebalancing"}
+# Beyond session and transaction time-outs (10 s), or well inside.
+SLEEPS = (0.5, 4, 13)
+
+
+@dataclass
+class Fault:
+    at: float  # seconds after the start of the load
+    kind: str  # a function of faults.py
+    target: str
+    seconds: float  # until it is healed
+    detail: dict = field(default_factory=dict)
+
+    def __str__(self):
+        more = " ".join(f"{key}={value}" for key, value in self.detail.items())
+        return f"{self.kind} {self.target} for {self.seconds:.1f} s {more}".rstrip()
+
+
+def deck_of_failpoints():
+    return [
+        (program, step, action)
+        for program, steps in FAILPOINTS.items() for step in steps for action in ACTIONS
+    ]  # fmt: skip
+
+
+def deal(deck, seed, count):
+    """The cards of this seed: a shuffled deck is dealt out before the next one is shuffled."""
+    cards = []
+    for place in range(seed * count, (seed + 1) * count):
+        turn, index = divmod(place, len(deck))
+        shuffled = random.Random(f"deck {turn}").sample(deck, len(deck))
+        cards.append(shuffled[index])
+    return cards
+
+
+def failpoint(rnd, card, instances, seconds):
+    program, step, action = card
+    chance = RARE if step in RARE_STEPS else OFTEN
+    if action.startswith("delay"):
+        chance = max(chance, 0.2)
+    lasting = rnd.uniform(0.25, 0.5) * seconds
+    victim = rnd.choice(names(program, instances))
+    at = rnd.uniform(1, max(2, seconds - lasting))
+    return Fault(at, "failpoint", victim, lasting, {"step": step, "chance": chance, "action": action})
+
+
+def names(program, instances):
+    count = instances.get(program, 1)
+    return [program] if count == 1 else [f"{program}.{n + 1}" for n in range(count)]
+
+
+def other(rnd, kind, instances, seconds):
+    programs = [*instances, "gateway"]
+    lasting = 0.0
+    detail = {}
+    target = rnd.choice(names(rnd.choice(programs), instances))
+    if kind == "sleep":
+        lasting = rnd.choice(SLEEPS)
+        target = rnd.choice(names(rnd.choice([*instances]), instances))
+    elif kind == "scale":
+        target = rnd.choice(names(rnd.choice([*instances]), instances))
+        lasting = rnd.uniform(3, 10)
+    elif kind == "burst":
+        lasting, detail = rnd.uniform(4, 8), {"every": round(rnd.uniform(0.3, 1), 2)}
+        target = rnd.choice([*instances])
+    elif kind.startswith(("mysql", "kafka", "mail")):
+        target, _, kind = kind.partition(" ")
+        lasting = rnd.uniform(0.3, 4)
+    at = rnd.uniform(1, max(2, seconds - lasting))
+    return Fault(at, kind, target, lasting, detail)
+
+
+def make(seed, seconds, instances, kinds, failpoints=4, others=4):
+    """The faults of a run, by time; `kinds` is the deck of other faults (faults.DECK)."""
+    rnd = random.Random(f"plan {seed}")
+    faults = [failpoint(rnd, card, instances, seconds) for card in deal(deck_of_failpoints(), seed, failpoints)]
+    faults += [other(rnd, kind, instances, seconds) for kind in deal(list(kinds), seed, others)]
+    return sorted(faults, key=lambda fault: fault.at)

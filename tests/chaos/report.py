@@ -1,0 +1,43 @@
+"""A run as a page: reports/chaos-SEED.md."""
+
+import time
+
+
+def clock(run, at):
+    return f"{at - run.began:6.1f}"
+
+
+def time_line(run):
+    rows = []
+    for player in run.players:
+        since, until = player.times or (run.began, run.began)
+        error = f" ({player.error})" if player.error else ""
+        rows.append((since, f"{player.fault}{error}"))
+        rows.append((until, f"healed: {player.fault.kind} {player.fault.target}"))
+    rows += run.events
+    return [f"| {clock(run, at)} | {text} |" for at, text in sorted(rows, key=lambda row: row[0])]
+
+
+def write(folder, run, mails_open):
+    state = "BROKEN" if run.broken else "whole"
+    lines = [
+        f"# Chaos run {run.seed}: {state}", "",
+        f"{time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(run.began))} UTC, {run.seconds:.0f} s of load and faults. "
+        f"Again: `make chaos SEED={run.seed} RUNS=1 RUN_SECONDS={run.seconds:.0f}`", "",
+        "Seconds: " + ", ".join(f"{name} {value}" for name, value in run.times.items()),
+        *(["", "Its mails are looked at when every lease is over."] if mails_open else []), "",
+        "## Invariants", "", "| | invariant | |", "|---|---|---|",
+        *(f"| {'ok' if one.ok else '**BROKEN**'} | {one.name} | {one.detail} |" for one in run.findings), "",
+        "## Faults", "", "| s | what |", "|---|---|", *time_line(run), "",
+        f"Deaths: {run.deaths or 'none'}", "",
+        "## Counts", "", "| | |", "|---|---|", *(f"| {name} | {count} |" for name, count in run.counts.items()), "",
+    ]  # fmt: skip
+    (folder / f"chaos-{run.seed}.md").write_text("\n".join(lines), encoding="utf-8")
+
+
+def line(run):
+    faults = ", ".join(f"{fault.kind} {fault.detail.get('step', '')} {fault.target}".replace("  ", " ") for fault in run.faults)
+    took = round(sum(value for name, value in run.times.items() if name != "load and faults"))
+    broken = "; ".join(finding.name for finding in run.broken)
+    return (f"  {'BROKEN' if broken else 'whole '} seed {run.seed}: {run.counts.get('orders placed')} orders, "
+            f"{took} s after the load{': ' + broken if broken else ''} [{faults}]")  # fmt: skip

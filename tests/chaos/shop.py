@@ -1,0 +1,213 @@
+"""The stack that is broken on purpose, and the watchman that starts again what died, as Kubernetes would."""
+
+import contextlib
+import ctypes
+import os
+import pathlib
+import re
+import signal
+import sys
+import threading
+import time
+
+from shop_stack import ROOT, Stack, until
+
+sys.path.insert(0, str(ROOT / "tools"))
+
+from shopstack import programs, proc, stack as shopstack  # noqa: E402
+from shopstack.store import Store, locked  # noqa: E402
+
+INSTANCES = {
+    "order-svc": 3, "product-svc": 2, "processor": 3, "notify-svc": 2, "analytics-svc": 2, "user-svc": 2,
+}  # fmt: skip
+# Short waits for what only time ends: the runs wait for it.
+SETTINGS = [
+    "order-svc:RESERVATION_TTL_S=8", "product-svc:JANITOR_INTERVAL_MS=500", "notify-svc:MAIL_RATE=1000",
+    "notify-svc:MAIL_MAX_TRIES=1000",
+]  # fmt: skip
+LOOK_S = 0.03
+PR_SET_CHILD_SUBREAPER = 36
+# A program never ends by these; 99 is a sanitizer's report.
+CRASHES = {signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
+SANITIZER = 99
+
+
+def look_at(pid):
+    """(state letter: R, S, T, Z …; X for none, how it ended as waitpid tells it)."""
+    try:
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return "X", 0
+    return fields[0], int(fields[-1])
+
+
+def why_ended(status, log):
+    """"" if a program may end like this: killed, told to end, or by itself with the reason in its log."""
+    if os.WIFSIGNALED(status):
+        return signal.Signals(os.WTERMSIG(status)).name if os.WTERMSIG(status) in CRASHES else ""
+    code = os.WEXITSTATUS(status)
+    gives_reason = re.search(r'"level":"(error|fatal)"|"second signal', "\n".join(log.splitlines()[-5:]))
+    return "" if code == 0 or (code != SANITIZER and gives_reason) else f"exit status {code}"
+
+
+class Quiet:
+    """tools/stack tells its progress; nobody listens here."""
+
+    def say(self, _):
+        pass
+
+
+class Shop:
+    """Processes by name ("order-svc.2", "mysql").  `away` are those that shall not run now."""
+
+    def __init__(self, folder, mode, proxies=None):
+        self.stack, self.mode, self.proxies = Stack(folder), mode, proxies
+        self.stack.own = False
+        self.away = set()
+        self.failpoints = {}  # name -> FAILPOINTS, until the fault ends
+        self.events = []  # (time, text): what was seen, beside what was planned
+
+    def up(self, instances=None, more=()):
+        # Whoever loses its parent becomes our child, so that we learn how it ended.
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+        env = [*SETTINGS, *more, *(self.proxies.settings() if self.proxies else ())]
+        self.stack.up(mode=self.mode, instances=instances or INSTANCES, env=env)
+        return self
+
+    def close(self):
+        self.stack.close()
+
+    # ---- processes ----
+
+    def entries(self):
+        return Store(shopstack_layout(self.stack)).processes
+
+    def names(self, program=None):
+        return [name for name, one in self.entries().items() if program in (None, one["kind"])]
+
+    def send(self, name, sig):
+        """False when it does not run."""
+        entry = self.entries()[name]
+        if not proc.alive(entry):
+            return False
+        if sig == signal.SIGKILL:
+            proc.kill(entry)
+        else:
+            proc.send(entry, sig)
+        return True
+
+    def begin(self, name):
+        """Starts it with its failpoints, and does not wait until it is ready."""
+        with locked(shopstack_layout(self.stack)) as store:
+            entry = store.processes[name]
+            if proc.alive(entry):
+                return
+            entry["env"].pop("FAILPOINTS", None)
+            if self.failpoints.get(name):
+                entry["env"]["FAILPOINTS"] = self.failpoints[name]
+            store.again(name)
+
+    def stop(self, name):
+        """SIGTERM, and SIGKILL when that takes too long."""
+        proc.stop([self.entries()[name]], 15)
+
+    def renew(self, name, sig=signal.SIGKILL):
+        """Ends it; the watchman starts it again, with the failpoints of now."""
+        self.send(name, signal.SIGCONT)
+        self.send(name, sig)
+
+    def ready(self):
+        """Everything runs and is ready; the names of what is not."""
+        late = []
+        for name, entry in self.entries().items():
+            if not proc.alive(entry) or (entry.get("admin") and not programs.ready(entry["admin"])[0]):
+                late.append(name)
+        return late
+
+    def heal(self, seconds=60):
+        """No failpoint, nothing away, everything ready."""
+        self.away.clear()
+        for name in list(self.failpoints):
+            del self.failpoints[name]
+            self.renew(name)
+        until(lambda: not self.ready(), seconds, "that all parts are ready again")
+        self.stack.refresh()
+
+    # ---- what was seen ----
+
+    def note(self, text):
+        self.events.append((time.time(), text))
+
+
+def shopstack_layout(stack):
+    from shopstack.layout import Layout
+
+    return Layout(stack.dir)
+
+
+class Watchman:
+    """`with Watchman(shop, restart_s, sleep_s):` starts what ended after restart_s() seconds, and wakes after
+    sleep_s() seconds what a failpoint stopped."""
+
+    def __init__(self, shop, restart_s, sleep_s):
+        self.shop, self.restart_s, self.sleep_s = shop, restart_s, sleep_s
+        self.due, self.sleepers = {}, {}
+        self.deaths, self.crashes = {}, []
+        self.done = threading.Event()
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.done.set()
+        self.thread.join()
+
+    def _watch(self):
+        while not self.done.wait(LOOK_S):
+            now = time.monotonic()
+            for name, entry in self.shop.entries().items():
+                self._look(name, entry, now)
+
+    def _look(self, name, entry, now):
+        letter, status = look_at(entry["pid"])
+        if letter == "T":
+            self._asleep(name, entry, now)
+        elif not proc.alive(entry):
+            if letter == "Z":
+                self._ended(name, entry, status)
+            self._dead(name, now)
+        else:
+            self.due.pop(name, None)
+            self.sleepers.pop(name, None)
+
+    def _ended(self, name, entry, status):
+        why = why_ended(status, self.shop.stack.log(name))
+        proc.reap(entry)
+        if why:
+            self.crashes.append(f"{name}: {why}")
+            self.shop.note(f"{name} ended with {why}")
+
+    def _dead(self, name, now):
+        if name in self.shop.away:
+            return
+        if name not in self.due:
+            self.due[name] = now + self.restart_s()
+            self.deaths[name] = self.deaths.get(name, 0) + 1
+            self.shop.note(f"{name} is dead")
+        elif now >= self.due[name]:
+            with contextlib.suppress(OSError):
+                self.shop.begin(name)
+            del self.due[name]
+
+    def _asleep(self, name, entry, now):
+        """Who is away sleeps by plan; a failpoint's sleeper is woken here."""
+        if name in self.shop.away:
+            return
+        if name not in self.sleepers:
+            self.sleepers[name] = now + self.sleep_s()
+            self.shop.note(f"{name} sleeps")
+        elif now >= self.sleepers[name]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(entry["pid"], signal.SIGCONT)

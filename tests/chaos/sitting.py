@@ -1,0 +1,191 @@
+"""One stack, many runs: load and faults, heal, rest, check, report."""
+
+import collections
+import json
+import pathlib
+import random
+import time
+from dataclasses import dataclass, field
+
+import invariants
+from invariants import Events, Finding, database
+
+from . import mails, oracle, plan, report, rest
+from .clients import Crowd
+from .faults import DECK, Context, Player
+from .shop import INSTANCES, Shop, Watchman
+from .watcher import AT_ANY_MOMENT, Watcher
+
+REST_S = 45  # most that a run waits for rest
+WARM_UP_S = 4
+AFTERMATH_S = 15  # from the end of a fault until whoever was hit sends mail as before
+
+
+@dataclass
+class Run:
+    seed: int
+    seconds: float
+    faults: list
+    began: float = field(default_factory=time.time)
+    times: dict = field(default_factory=dict)  # phase -> seconds
+    findings: list = field(default_factory=list)
+    counts: dict = field(default_factory=dict)
+    players: list = field(default_factory=list)
+    events: list = field(default_factory=list)
+    users: set = field(default_factory=set)
+    deaths: dict = field(default_factory=dict)
+    mails_at: float = 0  # when they may be looked at
+
+    @property
+    def broken(self):
+        return [finding for finding in self.findings if not finding.ok]
+
+
+class Sitting:
+    """`with Sitting(folder, mode) as sitting: sitting.run(seed, seconds)`."""
+
+    def __init__(self, folder, mode, reports, kinds=DECK, instances=None):
+        self.shop = Shop(folder, mode)
+        self.kinds, self.instances = kinds, instances or INSTANCES
+        self.reports = pathlib.Path(reports)
+        self.waiting = []  # runs whose mails are not checked yet
+        self.disturbances = []  # (since, until) of whoever sends mail
+        self.runs = []
+
+    def __enter__(self):
+        self.shop.up(self.instances)
+        self.stack = self.shop.stack
+        self.mailbox = mails.Mailbox(self.stack)
+        self.warm_up()
+        return self
+
+    def __exit__(self, *_):
+        self.shop.close()
+
+    def warm_up(self):
+        """Load without faults: what the shop uses at rest afterwards is what it may use later."""
+        crowd = Crowd(self.stack, "warm")
+        crowd.start()
+        time.sleep(WARM_UP_S)
+        assert crowd.finish(20), "the clients of the warm-up hang"
+        took, left = rest.wait(self.stack.json, REST_S)
+        assert not left, f"no rest after the warm-up: {left}"
+        self.baseline = rest.Baseline(self.shop)
+
+    # ---- one run ----
+
+    def run(self, seed, seconds, faults=None):
+        chosen = plan.make(seed, seconds, self.instances, self.kinds) if faults is None else faults
+        run = Run(seed, seconds, chosen)
+        self.shop.events.clear()
+        crowd = Crowd(self.stack, seed)
+        run.users = set(crowd.all_users())
+        watcher = Watcher(self.stack.json, crowd)
+        context = Context(self.shop, crowd, seed)
+        chance = random.Random(f"watchman {seed}")
+        with Watchman(self.shop, lambda: chance.uniform(0, 1.5), lambda: chance.choice((0.5, 4, 13))) as watchman:
+            watcher.start()
+            self.load(run, crowd, context)
+            self.heal(run, crowd)
+        watcher.finish()
+        run.deaths = watchman.deaths
+        self.check(run, crowd, watcher, watchman)
+        run.counts.update(self.count(crowd), **context.counts)
+        self.keep(run, crowd)
+        return run
+
+    def load(self, run, crowd, context):
+        began = time.monotonic()
+        run.began = time.time()
+        run.players = [Player(context, fault, began, began + run.seconds) for fault in run.faults]
+        crowd.start()
+        for player in run.players:
+            player.start()
+        time.sleep(run.seconds)
+        for player in run.players:
+            player.join(60)
+        run.times["load and faults"] = round(time.monotonic() - began, 1)
+
+    def heal(self, run, crowd):
+        began = time.monotonic()
+        self.shop.heal()
+        run.times["heal"] = round(time.monotonic() - began, 1)
+        began = time.monotonic()
+        hang = not crowd.finish(20)
+        run.findings.append(Finding("no client hangs", not hang, ""))
+        run.times["last answers"] = round(time.monotonic() - began, 1)
+
+    def check(self, run, crowd, watcher, watchman):
+        took, left = rest.wait(self.stack.json, REST_S)
+        run.times["rest"] = took
+        run.findings.append(Finding("everything comes to rest", not left, f"{left}" if left else f"after {took} s"))
+        began = time.monotonic()
+        events = Events(self.stack.json, keep_ids=True)
+        run.findings += invariants.check(self.stack.json, events=events)
+        run.findings += self.seen_by(watcher)
+        with database(self.stack.json) as db:
+            run.findings += oracle.check(db, crowd)
+        run.findings += self.baseline.check(self.shop)
+        crashes = "; ".join(watchman.crashes[:4])
+        run.findings.append(Finding("nobody crashes", not crashes, crashes or f"{sum(run.deaths.values())} deaths"))
+        run.times["check"] = round(time.monotonic() - began, 1)
+        self.note_disturbances(run)
+        self.waiting.append(run)
+        self.check_mails(events)
+
+    @staticmethod
+    def seen_by(watcher):
+        for name in AT_ANY_MOMENT:
+            seen = [rows for _, what, rows in watcher.seen if what == name]
+            yield Finding(name, not seen, f"{seen[:2]}" if seen else f"{watcher.looks} looks")
+
+    # ---- mails, checked when every lease is over ----
+
+    def note_disturbances(self, run):
+        guilty = [player for player in run.players if player.fault.target.startswith(mails.GUILTY)]
+        self.disturbances += [(player.times[0], player.times[1] + AFTERMATH_S) for player in guilty]
+        run.mails_at = time.time() + (mails.WINDOW_S if guilty else 0)
+
+    def check_mails(self, events=None):
+        due = [run for run in self.waiting if time.time() >= run.mails_at]
+        if not due:
+            return
+        events = events or Events(self.stack.json, keep_ids=True)
+        self.mailbox.look()
+        for run in due:
+            own = [event for event, user in events.ids.items() if user in run.users]
+            run.findings += mails.check(self.mailbox, own, events.ids, self.disturbances)
+            self.waiting.remove(run)
+            self.write(run)
+
+    def finish(self):
+        """The mails of the last runs."""
+        while self.waiting:
+            time.sleep(1)
+            self.check_mails()
+
+    # ---- the report ----
+
+    def count(self, crowd):
+        orders = [one for one in crowd.requests if one.what == "order"]
+        attempts = [attempt for one in orders for attempt in one.attempts]
+        ends = collections.Counter(f"{one.status} {one.code}".strip() for one in attempts)
+        return {
+            "orders wished": len(orders), "attempts": len(attempts),
+            "orders placed": sum(one.order_id is not None for one in orders),
+            "cancellations": sum(one.cancel is not None for one in orders),
+            "looks at the shelf": crowd.reader.looks, **{f"answer {end}": count for end, count in ends.items()},
+        }  # fmt: skip
+
+    def keep(self, run, crowd):
+        run.events = list(self.shop.events)
+        self.runs.append(run)
+        self.reports.mkdir(parents=True, exist_ok=True)
+        with open(self.reports / f"chaos-{run.seed}.jsonl", "w", encoding="utf-8") as out:
+            for one in crowd.requests:
+                out.write(json.dumps(one, default=vars) + "\n")
+        self.write(run)
+
+    def write(self, run):
+        report.write(self.reports, run, mails_open=run in self.waiting)
+
