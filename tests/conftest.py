@@ -12,7 +12,7 @@ from shop_stack import Stack
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "slow: long outages and the like; `tools/run-tests slow` runs them, `make test` does not")
+    config.addinivalue_line("markers", "slow: long outages and the like, for `tools/run-tests slow`")
 
 
 @pytest.fixture(scope="session")

@@ -87,13 +87,15 @@ def scale(ctx, fault):
 
 # ---- MariaDB ----
 
+OF_OURS = "user LIKE 'shop\\_%' AND user <> 'shop_reader'"
+
 
 def cut_sessions(ctx, fault):
     """KILL, again and again, for sessions of our services wherever they are in a transaction."""
     until = time.monotonic() + fault.seconds
     while time.monotonic() < until:
         with ctx.root() as db, db.cursor() as cursor:
-            cursor.execute("SELECT id FROM information_schema.processlist WHERE user LIKE 'shop\\_%%' AND user <> 'shop_reader'")
+            cursor.execute(f"SELECT id FROM information_schema.processlist WHERE {OF_OURS}")
             for (session,) in ctx.random.sample(rows := cursor.fetchall(), len(rows) // 2):
                 try:
                     cursor.execute(f"KILL {session}")

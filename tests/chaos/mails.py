@@ -36,6 +36,14 @@ class Mailbox:
         return self
 
 
+# They disturb only who writes to the same rows, and notify-svc does not.
+HARMLESS = ("hold_rows", "deadlock")
+
+
+def disturbs(fault):
+    return fault.target.startswith(GUILTY) and fault.kind not in HARMLESS
+
+
 def explained(times, disturbances):
     """Was somebody who sends mail disturbed before the last of them, and not long before the first?"""
     first, last = min(times), max(times)

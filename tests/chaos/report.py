@@ -36,7 +36,7 @@ def write(folder, run, mails_open):
 
 
 def line(run):
-    faults = ", ".join(f"{fault.kind} {fault.detail.get('step', '')} {fault.target}".replace("  ", " ") for fault in run.faults)
+    faults = ", ".join(" ".join((one.detail.get("step", one.kind), one.target)) for one in run.faults)
     took = round(sum(value for name, value in run.times.items() if name != "load and faults"))
     broken = "; ".join(finding.name for finding in run.broken)
     return (f"  {'BROKEN' if broken else 'whole '} seed {run.seed}: {run.counts.get('orders placed')} orders, "

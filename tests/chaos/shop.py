@@ -14,7 +14,7 @@ from shop_stack import ROOT, Stack, until
 
 sys.path.insert(0, str(ROOT / "tools"))
 
-from shopstack import programs, proc, stack as shopstack  # noqa: E402
+from shopstack import programs, proc  # noqa: E402
 from shopstack.store import Store, locked  # noqa: E402
 
 INSTANCES = {
@@ -30,6 +30,7 @@ PR_SET_CHILD_SUBREAPER = 36
 # A program never ends by these; 99 is a sanitizer's report.
 CRASHES = {signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
 SANITIZER = 99
+GIVEN_UP = re.compile(r'"level":"(error|fatal)"|"second signal')
 
 
 def look_at(pid):
@@ -42,12 +43,14 @@ def look_at(pid):
 
 
 def why_ended(status, log):
-    """"" if a program may end like this: killed, told to end, or by itself with the reason in its log."""
+    """"" if a program may end like this: killed, told to end, or by itself with the reason as its last words."""
+    reason = GIVEN_UP.search("\n".join(log.splitlines()[-5:]))
     if os.WIFSIGNALED(status):
-        return signal.Signals(os.WTERMSIG(status)).name if os.WTERMSIG(status) in CRASHES else ""
+        number = os.WTERMSIG(status)
+        crash = number in CRASHES and not (number == signal.SIGABRT and reason)
+        return signal.Signals(number).name if crash else ""
     code = os.WEXITSTATUS(status)
-    gives_reason = re.search(r'"level":"(error|fatal)"|"second signal', "\n".join(log.splitlines()[-5:]))
-    return "" if code == 0 or (code != SANITIZER and gives_reason) else f"exit status {code}"
+    return "" if code == 0 or (code != SANITIZER and reason) else f"exit status {code}"
 
 
 class Quiet:

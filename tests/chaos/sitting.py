@@ -142,7 +142,7 @@ class Sitting:
     # ---- mails, checked when every lease is over ----
 
     def note_disturbances(self, run):
-        guilty = [player for player in run.players if player.fault.target.startswith(mails.GUILTY)]
+        guilty = [player for player in run.players if mails.disturbs(player.fault)]
         self.disturbances += [(player.times[0], player.times[1] + AFTERMATH_S) for player in guilty]
         run.mails_at = time.time() + (mails.WINDOW_S if guilty else 0)
 

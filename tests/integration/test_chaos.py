@@ -17,7 +17,7 @@ PLAN = [
     step(2.0, "product-svc.1", "product_reserved", "kill", 0.05),
     step(5.0, "order-svc.2", "relay_delivered", "kill"),
     step(5.5, "processor.2", "processor_produced", "error"),
-    Fault(6.5, "cut_sessions", "mysql", 1.0),
+    Fault(6.5, "deadlock", "mysql", 2.0),
     Fault(8.0, "kill", "order-svc.1", 0.0),
 ]
 INSTANCES = {"order-svc": 2, "product-svc": 2, "processor": 2, "analytics-svc": 2}
