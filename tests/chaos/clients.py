@@ -105,6 +105,7 @@ class Client(threading.Thread):
             self.crowd.stopping.wait(self.random.uniform(0, self.crowd.pause_s))
         for request in self.open:
             self.insist(request, self.crowd.deadline, 5)
+        self.sender.http.close()
 
     def insist(self, request, deadline, timeout):
         """Again and again until there is an answer that stands; True then."""
@@ -151,10 +152,12 @@ class Buyer(Client):
 
     def twins(self, order, timeout):
         """The same request at the same time, over another connection."""
-        other = threading.Thread(target=Sender(self.crowd.base).send, args=(order, timeout), daemon=True)
+        twin = Sender(self.crowd.base)
+        other = threading.Thread(target=twin.send, args=(order, timeout), daemon=True)
         other.start()
         self.sender.send(order, timeout)
         other.join()
+        twin.http.close()
 
     def cancel(self, order):
         path = f"/api/orders/{order.order_id}/cancel"

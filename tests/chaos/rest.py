@@ -87,6 +87,7 @@ class Use(NamedTuple):
 # What an instance may have beyond the largest of its program before the faults.
 SLACK = Use(rss_mb=24, files=24, sockets=24, threads=2)
 SESSIONS_SLACK = 8
+IDLE_S = 22
 
 
 def use_of(pid):
@@ -130,6 +131,15 @@ class Baseline:
         self.sessions = sessions(shop.stack)
 
     def check(self, shop):
+        """Connections that a rush has left idle are closed after 20 s: as long as that it may take."""
+        until = time.monotonic() + IDLE_S
+        while True:
+            findings = [*self._of_processes(shop), *self._of_database(shop)]
+            if all(finding.ok for finding in findings) or time.monotonic() > until:
+                return findings
+            time.sleep(1)
+
+    def _of_processes(self, shop):
         bad, most = [], {}
         for name, use in uses(shop).items():
             allowed = Use(*(a + b for a, b in zip(self.most[self.kinds[name]], self.slack, strict=True)))
@@ -139,6 +149,8 @@ class Baseline:
                 for what, value, limit in zip(Use._fields, use, allowed, strict=True) if value > limit
             ]  # fmt: skip
         yield Finding("memory, sockets, descriptors and threads are back", not bad, "; ".join(bad) or f"MB: {most}")
+
+    def _of_database(self, shop):
         now = sessions(shop.stack)
         much = [f"{user}: {n}, {self.sessions.get(user, 0)} before" for user, n in now.items()
                 if n > self.sessions.get(user, 0) + SESSIONS_SLACK]  # fmt: skip
