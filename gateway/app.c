@@ -1,6 +1,7 @@
 /* app.c - start, drain and stop of the whole process, in this order. */
 #include "app.h"
 
+#include <stdio.h>
 #include <sys/resource.h>
 
 #include "access_log.h"
@@ -15,6 +16,28 @@ static void raise_fd_limit(void)
 		return;
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static void make_cache_metrics(struct gateway_metrics *m, struct metrics *metrics)
+{
+	static const char *const results[CACHE_USES] = {"", "hit", "shared", "miss"};
+	char label[32];
+
+	for (int use = CACHE_USE_HIT; use < CACHE_USES; use++) {
+		snprintf(label, sizeof(label), "result=\"%s\"", results[use]);
+		m->cache[use] = metrics_counter(
+			metrics, "shop_gateway_cache_requests_total",
+			"reads that could be answered from what is stored", label);
+	}
+	m->cache_invalidations = metrics_counter(
+		metrics, "shop_gateway_cache_invalidations_total",
+		"requests that changed something: what is stored of it is forgotten",
+		NULL);
+	m->cache_evictions =
+		metrics_counter(metrics, "shop_gateway_cache_evictions_total",
+				"stored answers that made room for others", NULL);
+	m->cache_bytes = metrics_gauge(metrics, "shop_gateway_cache_bytes",
+				       "stored answers, all threads together", NULL);
 }
 
 static void make_metrics(struct gateway_metrics *m, struct metrics *metrics)
@@ -54,6 +77,7 @@ bool app_start(void *arg, struct service *service, struct err *err)
 	app->service = service;
 	raise_fd_limit();
 	make_metrics(&app->metrics, service_metrics(service));
+	make_cache_metrics(&app->metrics, service_metrics(service));
 	app->routes = routes_load(app->settings.routes_file, err);
 	if (!app->routes)
 		return false;

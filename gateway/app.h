@@ -14,6 +14,7 @@
 #include <sys/queue.h>
 
 #include "auth.h"
+#include "generations.h"
 #include "http_client.h"
 #include "log.h"
 #include "loop.h"
@@ -27,6 +28,7 @@ struct client;
 struct pool;
 struct exchange;
 struct queue;
+struct cached;
 struct health;
 struct resolver;
 
@@ -48,6 +50,7 @@ struct worker {
 	struct routes *routes; /* the newest snapshot; one reference */
 	struct pool **pools;   /* by endpoint id of `routes` */
 	struct queue *waiting; /* for a connection, by upstream id */
+	struct cached *cached; /* answers to repeat; NULL: none */
 	struct clients clients;
 	unsigned n_clients;
 	struct exchanges spare; /* for reuse */
@@ -58,9 +61,20 @@ struct worker {
 	int64_t now_ms; /* of the last tick */
 };
 
+/* What the cache did for a request. */
+enum cache_use {
+	CACHE_UNUSED,
+	CACHE_USE_HIT,
+	CACHE_USE_SHARED,
+	CACHE_USE_MISS,
+	CACHE_USES
+};
+
 struct gateway_metrics {
 	struct metric *connections, *refused_connections, *bad_requests, *retries;
 	struct metric *no_endpoint, *overloaded, *waiting;
+	struct metric *cache[CACHE_USES]; /* by enum cache_use */
+	struct metric *cache_invalidations, *cache_bytes, *cache_evictions;
 	struct route_series no_route; /* of requests that found none */
 };
 
@@ -69,6 +83,7 @@ struct app {
 	struct auth_settings auth;
 	struct service *service;
 	struct gateway_metrics metrics;
+	struct generations generations; /* of what may be stored */
 	struct routes *routes;
 	struct health *health;
 	struct resolver *resolver; /* NULL until the threads exist */

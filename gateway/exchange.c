@@ -7,6 +7,7 @@
 #endif
 
 #include "access_log.h"
+#include "cached.h"
 #include "client.h"
 #include "pool.h"
 #include "reply.h"
@@ -97,6 +98,8 @@ static void exchange_free(void *arg)
 
 	if (x->replay)
 		evbuffer_free(x->replay);
+	if (x->body)
+		evbuffer_free(x->body);
 	routes_unref(x->routes);
 	free(x->head_text);
 	free(x->answer_text);
@@ -108,6 +111,11 @@ static void detach_upstream(struct exchange *x, bool keep_up)
 {
 	if (x->state == X_WAITING)
 		pool_leave_queue(x);
+	/* Sent, and nobody knows what became of it. */
+	if (x->state == X_SENT)
+		cached_wrote(x, 0);
+	if (x->flight)
+		cached_leave(x);
 	if (x->up && keep_up)
 		upstream_release(x->up);
 	else if (x->up)
@@ -228,11 +236,13 @@ void exchange_tick(struct exchange *x, int64_t now_ms)
 		tick_collecting(x, idle_ms, age_ms);
 	else if (x->state == X_WAITING && now_ms > x->deadline_ms)
 		tick_waited(x);
+	else if (x->state == X_SHARING && now_ms > x->deadline_ms)
+		cached_waited(x);
 	else if (x->state == X_CONNECTING && now_ms > x->deadline_ms)
 		dispatch_refused(x, true);
 	else if (x->state >= X_SENT && !x->route->stream && age_ms > TOTAL_MS)
 		exchange_fail(x, 504, "upstream_timeout", "the request took too long");
-	else if (x->state == X_SENT)
+	else if (x->state == X_SENT || x->state == X_FILLING)
 		tick_sent(x, idle_ms);
 	else if (x->state == X_ANSWERING && x->route->stream && x->worker->draining)
 		relay_end_stream(x);

@@ -4,6 +4,7 @@
  *
  *   request_begin (request.c)   route -> who may -> limits -> 100 Continue ->
  *                               collect a small body
+ *   cached_begin (cached.c)     answer from what is stored
  *   dispatch (dispatch.c)       pick an endpoint -> connection -> send
  *   relay (relay.c)             bodies both ways, the answer's head
  *   exchange_over (exchange.c)  give both sides back, log
@@ -25,17 +26,22 @@ enum exchange_state {
 	X_CHECKING,
 	X_COLLECTING, /* a small body, before any connection is taken */
 	X_WAITING,    /* for a free connection */
+	X_SHARING,    /* for an answer that another exchange fetches */
 	X_CONNECTING, /* nothing sent yet */
 	X_SENT,       /* the request is on its way, no final answer's head yet */
+	X_FILLING,    /* the answer is read whole, to be stored */
 	X_ANSWERING,  /* the answer's head has gone to the client */
 	X_OVER
 };
+
+struct flight;
 
 #define REQUEST_ID_MAX  64
 #define TRACEPARENT_LEN 55
 
 struct exchange {
-	/* X_WAITING: in a list of worker->waiting; over: in worker->spare */
+	/* X_WAITING: in a list of worker->waiting; X_SHARING: in its flight's; over: in
+	 * worker->spare */
 	TAILQ_ENTRY(exchange) link;
 	struct worker *worker;
 	struct client *client;
@@ -57,6 +63,13 @@ struct exchange {
 	bool fresh;     /* was sent on a dead kept connection: open a new one */
 	uint32_t tried; /* endpoints of the upstream that refused, by place */
 
+	/* the cache */
+	enum cache_use cache_use;
+	bool fills;            /* the answer is to be stored if it may */
+	struct flight *flight; /* that it leads, or whose answer it waits for */
+	struct generation_tag tag;
+	struct evbuffer *body; /* X_FILLING */
+
 	/* the answer */
 	int status;        /* 0: none yet */
 	char *answer_text; /* owned; `answer_head` points into it */
@@ -67,7 +80,7 @@ struct exchange {
 
 	/* time, monotonic */
 	uint64_t start_us, sent_us, answer_us;
-	int64_t deadline_ms;    /* X_WAITING, X_CONNECTING */
+	int64_t deadline_ms;    /* X_WAITING, X_SHARING, X_CONNECTING */
 	int64_t queue_until_ms; /* set when it first had to wait; 0: never */
 	int64_t progress_ms;    /* a byte moved */
 

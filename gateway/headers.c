@@ -6,6 +6,7 @@
  */
 #include "headers.h"
 
+#include "cache_rules.h"
 #include "client.h"
 #include "http_status.h"
 #include "http_text.h"
@@ -40,10 +41,15 @@ bool headers_may_pass(const struct http_head *head, const struct http_field *fie
 	return !http_field_is_hop(head, field);
 }
 
+struct str headers_host(const struct exchange *x)
+{
+	return x->head.authority.at ? x->head.authority
+				    : http_field_get(&x->head, "Host");
+}
+
 static struct str host_of(const struct exchange *x, const char *authority)
 {
-	struct str host = x->head.authority.at ? x->head.authority
-					       : http_field_get(&x->head, "Host");
+	struct str host = headers_host(x);
 
 	return host.len ? host : str_from(authority);
 }
@@ -78,7 +84,8 @@ void headers_request(const struct exchange *x, const char *authority,
 		const struct http_field *field = &head->fields[i];
 		bool state = str_ieq(field->name, STR("tracestate"));
 
-		if (headers_may_pass(head, field) && (!state || x->trace_kept))
+		if (headers_may_pass(head, field) && (!state || x->trace_kept) &&
+		    !(x->fills && cache_fetch_drops(field->name)))
 			http_text_field(w, field->name, field->value);
 	}
 	add_framing(head, w);
@@ -131,7 +138,7 @@ static void add_cors(const struct exchange *x, struct http_text *w)
 			    "Access-Control-Max-Age: 600\r\n"));
 }
 
-static void add_common(const struct exchange *x, struct http_text *w)
+void headers_common(const struct exchange *x, struct http_text *w)
 {
 	add_cors(x, w);
 	if (x->request_id[0])
@@ -142,15 +149,7 @@ static void add_common(const struct exchange *x, struct http_text *w)
 		http_text_add(w, STR("Connection: close\r\n"));
 }
 
-void headers_common(const struct exchange *x, struct evbuffer *out)
-{
-	struct http_text w = {.out = out};
-
-	add_common(x, &w);
-	http_text_end(&w);
-}
-
-static bool answer_may_pass(const struct http_head *head, const struct http_field *field)
+bool headers_answer_may_pass(const struct http_head *head, const struct http_field *field)
 {
 	static const struct str own[] = {
 		STR_INIT("Content-Length"), STR_INIT("Transfer-Encoding"),
@@ -185,11 +184,11 @@ void headers_answer(const struct exchange *x, struct evbuffer *out)
 	http_text_add(w, str_from(http_reason(head->status)));
 	http_text_add(w, STR("\r\n"));
 	for (unsigned i = 0; i < head->n_fields; i++) {
-		if (answer_may_pass(head, &head->fields[i]))
+		if (headers_answer_may_pass(head, &head->fields[i]))
 			http_text_field(w, head->fields[i].name, head->fields[i].value);
 	}
 	add_answer_framing(x, w);
-	add_common(x, w);
+	headers_common(x, w);
 	http_text_add(w, STR("\r\n"));
 	http_text_end(w);
 }

@@ -8,6 +8,7 @@
  */
 #include <stdlib.h>
 
+#include "cached.h"
 #include "client.h"
 #include "exchange.h"
 #include "headers.h"
@@ -98,9 +99,15 @@ static void start_answer(struct exchange *x)
 			x->answer_head.framing == HTTP_UNTIL_CLOSE) &&
 		       x->head.minor > 0;
 
+	x->answer_us = time_mono_us();
+	cached_wrote(x, x->answer_head.status);
+	if (cached_takes(x)) {
+		body_init(&x->answer, &x->answer_head, UINT64_MAX, false);
+		x->state = X_FILLING;
+		return;
+	}
 	body_init(&x->answer, &x->answer_head, UINT64_MAX, chunked);
 	x->status = x->answer_head.status;
-	x->answer_us = time_mono_us();
 	x->close = exchange_must_close(x);
 	x->state = X_ANSWERING;
 	headers_answer(x, x->client->sock.out);
@@ -147,7 +154,7 @@ static bool read_final_head(struct exchange *x)
 		else if (++x->n_info > MAX_INFO)
 			bad_answer(x);
 	}
-	return x->state == X_ANSWERING;
+	return x->state == X_FILLING || x->state == X_ANSWERING;
 }
 
 static bool clean(const struct exchange *x)
@@ -177,10 +184,24 @@ static void move_answer(struct exchange *x)
 	sock_read_on(&x->up->sock, sock_pending(client) < SOCK_HIGH);
 }
 
+/* The body that is to be stored. */
+static void fill(struct exchange *x)
+{
+	uint64_t moved;
+
+	body_move(&x->answer, x->up->sock.in, x->body, &moved);
+	if (x->answer.done)
+		cached_filled(x, clean(x));
+}
+
 void relay_answer(struct exchange *x)
 {
 	x->progress_ms = time_mono_ms();
-	if (x->state == X_ANSWERING || read_final_head(x))
+	if (x->state == X_SENT && !read_final_head(x))
+		return;
+	if (x->state == X_FILLING)
+		fill(x);
+	else if (x->state == X_ANSWERING)
 		move_answer(x);
 }
 
@@ -209,7 +230,7 @@ void relay_upstream_ended(struct exchange *x, enum sock_end end)
 		sock_read_on(&x->up->sock, true);
 		return;
 	}
-	if (x->state == X_SENT) {
+	if (x->state == X_SENT || x->state == X_FILLING) {
 		if (!dispatch_again(x))
 			exchange_fail(
 				x, 502, "bad_upstream",

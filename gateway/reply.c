@@ -82,6 +82,7 @@ static void add_start(struct evbuffer *out, const struct reply *reply, size_t bo
 void reply_send(struct exchange *x, const struct reply *reply)
 {
 	struct evbuffer *out = x->client->sock.out;
+	struct http_text text = {.out = out};
 	char buf[BODY_MAX];
 	struct str body = STR("");
 
@@ -92,7 +93,8 @@ void reply_send(struct exchange *x, const struct reply *reply)
 	x->status = reply->status;
 	x->close = exchange_must_close(x);
 	add_start(out, reply, body.len);
-	headers_common(x, out);
+	headers_common(x, &text);
+	http_text_end(&text);
 	evbuffer_add(out, "\r\n", 2);
 	if (x->head.method != HTTP_HEAD)
 		evbuffer_add(out, body.at, body.len);

@@ -1,8 +1,8 @@
 /*
  * request.c - judge a request before anything is sent anywhere:
  *
- *   ids -> path -> route -> who may call -> body limit -> 100 Continue ->
- *   collect a small body -> dispatch
+ *   ids -> path -> route -> who may call -> body limit -> what is stored ->
+ *   100 Continue -> collect a small body -> dispatch
  *
  * A body that always fits into memory is read whole before a connection to the
  * service is taken: otherwise a few slow senders could hold all of them.
@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "access.h"
+#include "cached.h"
 #include "client.h"
 #include "exchange.h"
 #include "headers.h"
@@ -119,6 +120,8 @@ void request_begin(struct exchange *x)
 	trace_adopt(x);
 	body_init(&x->request, &x->head, 0, x->head.framing == HTTP_CHUNKED);
 	if (!find_route(x) || !authorise(x) || !body_fits(x))
+		return;
+	if (cached_begin(x))
 		return;
 	x->request.chunks.max_total = x->route->max_body;
 	answer_expect(x);

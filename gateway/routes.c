@@ -15,6 +15,7 @@
 #define MAX_ROUTES   512
 #define DEFAULT_BODY 65536
 #define DEFAULT_MS   10000
+#define MAX_TOUCHES  8
 
 /* ---- upstreams ---- */
 
@@ -228,6 +229,47 @@ static bool parse_limits(struct route *route, json_t *obj, struct err *err)
 	       parse_flag(obj, "ignore_token", &route->ignore_token, err);
 }
 
+/* What anyone may read is the same for everyone: only that is repeated. */
+static bool parse_cache(struct routes *routes, struct route *route, json_t *obj,
+			struct err *err)
+{
+	const unsigned reads = 1u << HTTP_GET | 1u << HTTP_HEAD;
+	int64_t ms = 0;
+
+	if (!js_has(obj, "cache_ms"))
+		return true;
+	if (!js_int(obj, "cache_ms", 1, 60000, &ms, err))
+		return false;
+	if (route->methods != reads || !route->anyone || route->stream ||
+	    route->listener != LISTENER_PUBLIC)
+		return err_set(err, ERR_INPUT,
+			       "cache_ms is for public reads (GET alone, by anyone)");
+	route->cache_ms = (int)ms;
+	routes->caches = true;
+	return true;
+}
+
+static bool parse_touches(struct route *route, json_t *obj, struct err *err)
+{
+	json_t *list = json_object_get(obj, "touches");
+	json_t *item;
+	size_t i;
+
+	if (!list)
+		return true;
+	if (!json_is_array(list) || json_array_size(list) > MAX_TOUCHES)
+		return err_set(err, ERR_INPUT,
+			       "touches must be a list of at most %d paths", MAX_TOUCHES);
+	route->touches = xcalloc(MAX_TOUCHES, sizeof(char *));
+	json_array_foreach(list, i, item)
+	{
+		if (!json_is_string(item))
+			return err_set(err, ERR_INPUT, "touches[%zu] must be a path", i);
+		route->touches[route->n_touches++] = xstrdup(json_string_value(item));
+	}
+	return true;
+}
+
 static bool parse_upstream(const struct routes *routes, struct route *route, json_t *obj,
 			   struct err *err)
 {
@@ -262,13 +304,14 @@ static bool parse_route(struct routes *routes, struct route *route, json_t *obj,
 			struct err *err)
 {
 	static const char *const allowed[] = {
-		"listener", "path",     "methods",    "who",      "ignore_token",
-		"stream",   "max_body", "timeout_ms", "upstream", NULL};
+		"listener", "path",       "methods",  "who",     "ignore_token", "stream",
+		"max_body", "timeout_ms", "cache_ms", "touches", "upstream",     NULL};
 
 	/* The path first: it names the route in every later error. */
 	return parse_path(route, obj, err) && js_only(obj, "", allowed, err) &&
 	       parse_methods(route, obj, err) && parse_who(routes, route, obj, err) &&
-	       parse_limits(route, obj, err) && parse_upstream(routes, route, obj, err);
+	       parse_limits(route, obj, err) && parse_cache(routes, route, obj, err) &&
+	       parse_touches(route, obj, err) && parse_upstream(routes, route, obj, err);
 }
 
 /* ---- the whole table ---- */
@@ -282,6 +325,30 @@ static bool check_overlaps(const struct routes *routes, struct err *err)
 					err, ERR_INPUT,
 					"routes %s and %s answer the same requests",
 					routes->list[i].pattern, routes->list[k].pattern);
+		}
+	}
+	return true;
+}
+
+static bool is_cached(const struct routes *routes, const char *pattern)
+{
+	for (unsigned i = 0; i < routes->n; i++) {
+		if (routes->list[i].cache_ms && !strcmp(routes->list[i].pattern, pattern))
+			return true;
+	}
+	return false;
+}
+
+static bool check_touches(const struct routes *routes, struct err *err)
+{
+	for (unsigned i = 0; i < routes->n; i++) {
+		const struct route *route = &routes->list[i];
+
+		for (unsigned k = 0; k < route->n_touches; k++) {
+			if (!is_cached(routes, route->touches[k]))
+				return err_set(err, ERR_INPUT,
+					       "%s touches %s, which has no cache_ms",
+					       route->pattern, route->touches[k]);
 		}
 	}
 	return true;
@@ -308,7 +375,7 @@ static bool parse_list(struct routes *routes, json_t *doc, struct err *err)
 					route->pattern ? route->pattern : "");
 	}
 	qsort(routes->list, routes->n, sizeof(struct route), route_compare);
-	return check_overlaps(routes, err);
+	return check_overlaps(routes, err) && check_touches(routes, err);
 }
 
 struct routes *routes_parse(struct str json, struct err *err)
@@ -368,14 +435,21 @@ struct routes *routes_ref(struct routes *routes)
 	return routes;
 }
 
+static void free_route(struct route *route)
+{
+	for (unsigned i = 0; i < route->n_touches; i++)
+		free(route->touches[i]);
+	free(route->touches);
+	free(route->pattern);
+	free(route->services);
+}
+
 void routes_unref(struct routes *routes)
 {
 	if (!routes || atomic_fetch_sub(&routes->refs, 1) > 1)
 		return;
-	for (unsigned i = 0; i < routes->n; i++) {
-		free(routes->list[i].pattern);
-		free(routes->list[i].services);
-	}
+	for (unsigned i = 0; i < routes->n; i++)
+		free_route(&routes->list[i]);
 	for (unsigned i = 0; i < routes->n_upstreams; i++) {
 		free(routes->upstreams[i].name);
 		free(routes->upstreams[i].endpoints);

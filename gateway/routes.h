@@ -62,6 +62,9 @@ struct route {
 	bool stream; /* Server-Sent Events: no total time, idle time only */
 	uint64_t max_body;
 	int timeout_ms;
+	int cache_ms;   /* answers may be repeated for so long; 0: never */
+	char **touches; /* patterns of routes whose answers change with this one */
+	unsigned n_touches;
 	struct upstream *upstream;
 	struct route_series series; /* set before the threads see it */
 	/* made from the pattern */
@@ -77,6 +80,7 @@ struct routes {
 	unsigned n_upstreams;
 	struct endpoint **endpoints; /* of all upstreams */
 	unsigned n_endpoints;
+	bool caches; /* a route has cache_ms */
 };
 
 /* Reads and checks the file; ${NAME} and ${NAME:-default} are replaced from the

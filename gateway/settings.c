@@ -33,6 +33,9 @@ const struct config_entry gateway_config[] = {
 		"requests that wait for a connection to one upstream, for each thread"),
 	CFG_INT(S, pool_wait_ms, "POOL_WAIT_MS", "250", 1, 1000,
 		"ms: a request that would wait longer for a connection gets 503 at once"),
+	CFG_INT(S, cache_kib, "CACHE_KIB", "4096", 0, 1048576,
+		"KiB of answers that each thread keeps, of routes with cache_ms; 0: "
+		"none"),
 	SERVICE(0, "USER_SVC", "user-svc"),
 	SERVICE(1, "PRODUCT_SVC", "product-svc"),
 	SERVICE(2, "ORDER_SVC", "order-svc"),

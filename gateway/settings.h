@@ -16,6 +16,7 @@ struct gateway_settings {
 	int64_t pool_conns;   /* to one endpoint, for each thread */
 	int64_t pool_waiting; /* for one upstream, in each thread */
 	int64_t pool_wait_ms;
+	int64_t cache_kib; /* in each thread */
 	/* What gateway/routes.json calls ${USER_SVC_URL} and so on. */
 	char *service_url[2 * GATEWAY_SERVICES];
 };

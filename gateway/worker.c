@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "app.h"
+#include "cached.h"
 #include "client.h"
 #include "pool.h"
 #include "queue.h"
@@ -32,6 +33,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	}
 	for (unsigned i = 0; i < worker->routes->n_endpoints; i++)
 		pool_tick(worker->pools[i], worker->now_ms);
+	cached_tick(worker);
 	listener_tick(worker);
 	log_batch_flush(&worker->log);
 }
@@ -45,6 +47,7 @@ static void adopt_routes(struct worker *worker, struct routes *routes)
 	worker->waiting = xcalloc(routes->n_upstreams + 1, sizeof(struct queue));
 	for (unsigned i = 0; i < routes->n_upstreams; i++)
 		queue_init(&worker->waiting[i]);
+	worker->cached = cached_new(worker);
 }
 
 /* Keys come through our own internal listener, like those of any service. */
@@ -111,6 +114,7 @@ static void worker_fini(struct worker *worker)
 	loop_free(worker->loop);
 	exchange_free_spare(worker);
 	log_batch_flush(&worker->log);
+	cached_free(worker->cached);
 	routes_unref(worker->routes);
 	free(worker->pools);
 	free(worker->waiting);

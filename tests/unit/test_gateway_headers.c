@@ -1,4 +1,4 @@
-/* link: gateway/headers.c gateway/trace.c */
+/* link: gateway/headers.c gateway/trace.c gateway/cache_rules.c */
 /* test_gateway_headers.c - which fields pass, and the ids. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -79,6 +79,18 @@ static void refuses(void **state)
 	refuse(ROUTE("/x", GET_ANY ",\"max_body\":-1"), "/x");
 	refuse(ROUTE("/x", GET_ANY ",\"timeout_ms\":0"), "/x");
 	refuse(ROUTE("/x", GET_ANY ",\"stream\":1"), "stream");
+	refuse(ROUTE("/x", GET_ANY ",\"cache_ms\":0"), "/x");
+	refuse(ROUTE("/x", GET_ANY ",\"cache_ms\":9,\"listener\":\"internal\""),
+	       "cache_ms");
+	refuse(ROUTE("/x", GET_ANY ",\"cache_ms\":9,\"stream\":true"), "cache_ms");
+	refuse(ROUTE("/x", "\"methods\":[\"GET\"],\"who\":[\"user\"],\"cache_ms\":9"),
+	       "cache_ms");
+	refuse(ROUTE("/x", "\"methods\":[\"GET\",\"PUT\"],\"who\":[\"anyone\"],"
+			   "\"cache_ms\":9"),
+	       "cache_ms");
+	refuse(ROUTE("/x", GET_ANY ",\"touches\":\"/x\""), "touches");
+	refuse(ROUTE("/x", GET_ANY ",\"touches\":[7]"), "touches[0]");
+	refuse(ROUTE("/x", GET_ANY ",\"touches\":[\"/x\"]"), "no cache_ms");
 	refuse("{\"path\":\"/x\",\"upstream\":\"c-svc\"," GET_ANY "}",
 	       "unknown upstream");
 	refuse(ROUTE("/x/:a", GET_ANY) "," ROUTE("/x/:b", GET_ANY), "answer the same");

@@ -1,0 +1,425 @@
+"""What the gateway keeps of answers: for how long, who gets it, and what a write does to it."""
+
+import threading
+import time
+
+import pytest
+
+from gateway_rig import Gateway, Upstream, reply, until
+
+LONG_MS = 60000  # longer than any test
+HIT = 'result="hit"'
+SHARED = 'result="shared"'
+MISS = 'result="miss"'
+
+
+class Shop:
+    """An upstream that counts: each answer to a GET says the how-manieth it is."""
+
+    def __init__(self, extra="Cache-Control: no-cache\r\n", etag=None, status="200 OK", pad=b""):
+        self.extra, self.etag, self.status, self.pad = extra, etag, status, pad
+        self.lock = threading.Lock()
+        self.n = 0
+        self.seen = []
+        self.hold = threading.Event()  # cleared: GETs wait
+        self.hold.set()
+
+    def __call__(self, conn, up):
+        while True:
+            method, target, fields, body = conn.request()
+            with self.lock:
+                self.seen.append((method, target, dict(fields)))
+                if method == "GET":
+                    self.n += 1
+                n = self.n
+            if method == "GET":
+                self.hold.wait(10)
+                tag = self.etag or f'"{n}"'
+                conn.send(reply(b"%d" % n + self.pad, self.status, f"ETag: {tag}\r\n{self.extra}"))
+            elif method == "HEAD":
+                conn.send(f'HTTP/1.1 200 OK\r\nContent-Length: 7\r\nETag: "{n}"\r\n\r\n')
+            else:
+                conn.send(reply(b"", target.rpartition("?")[2] + " Told" if "?" in target else "200 OK"))
+
+
+@pytest.fixture
+def rig():
+    """rig(shop, cache_ms) -> gateway: GET /p/:id is kept, the same path takes writes; all is stopped at the end."""
+    parts = []
+
+    def start(shop, cache_ms=LONG_MS, more=(), handler=None, **env):
+        up = Upstream(handler or shop)
+        writes = {"path": "/p/:id", "methods": ["PUT", "POST", "DELETE"], "who": ["anyone"], "upstream": "up0"}
+        below = {**writes, "path": "/p/:id/stock"}
+        gw = Gateway({"/p/:id": (up, {"methods": ["GET"], "cache_ms": cache_ms})}, more_routes=[writes, below, *more], **env)
+        parts.extend([gw, up])
+        shop.up = up
+        return gw
+
+    yield start
+    failures = []
+    for part in parts:
+        try:
+            part.stop() if isinstance(part, Gateway) else part.close()
+        except AssertionError as error:
+            failures.append(error)
+    assert not failures
+
+
+def cached(gw, label):
+    return gw.metric("shop_gateway_cache_requests_total", label)
+
+
+def body(gw, path, *lines):
+    status, _, text = gw.get(path, *lines)
+    assert status == 200
+    return text
+
+
+def send(gw, method, path, *lines):
+    head = "".join(f"{line}\r\n" for line in lines)
+    return gw.ask(f"{method} {path} HTTP/1.1\r\nHost: shop\r\nContent-Length: 0\r\n{head}\r\n")
+
+
+def ask_together(gw, n, path="/p/1"):
+    conns = [gw.connect() for _ in range(n)]
+    for conn in conns:
+        conn.send(f"GET {path} HTTP/1.1\r\nHost: shop\r\n\r\n")
+    return conns
+
+
+def test_is_answered_again(rig):
+    shop = Shop()
+    gw = rig(shop)
+    first, again = gw.get("/p/1"), gw.get("/p/1", "X-Request-Id: mine")
+    assert first[0] == again[0] == 200 and again[2] == b"1" and shop.n == 1
+    mine, theirs = dict(again[1]), dict(first[1])
+    assert mine["age"] == "0" and "age" not in theirs
+    assert mine["x-request-id"] == "mine" != theirs["x-request-id"]
+    assert mine["traceparent"] != theirs["traceparent"]
+    for name in ("etag", "cache-control", "content-length"):
+        assert mine[name] == theirs[name]
+    assert body(gw, "/p/2") == b"2" and body(gw, "/p/1?q=1") == b"3" and body(gw, "/p/1?q=1") == b"3"
+    assert gw.ask("GET /p/1 HTTP/1.1\r\nHost: other\r\n\r\n")[2] == b"4", "for each host"
+    assert body(gw, "/p/%31") == b"1" and body(gw, "/x/../p//1") == b"1", "by the normalised path"
+    lines = [line for line in gw.log_lines() if line["listener"] == "public" and line["status"] == 200]
+    assert [line["cache"] for line in lines] == ["miss", "hit", "miss", "miss", "hit", "miss", "hit", "hit"]
+    assert cached(gw, HIT) == 4 and cached(gw, MISS) == 4
+    assert 0 < gw.metric("shop_gateway_cache_bytes") < 5000
+
+
+def test_for_so_long(rig):
+    """Never older than cache_ms, counted from when the service was asked."""
+    shop = Shop()
+    gw = rig(shop, cache_ms=300)
+    begun = {}
+    end = time.monotonic() + 2
+    while time.monotonic() < end:
+        asked = time.monotonic()
+        n = int(body(gw, "/p/1"))
+        begun.setdefault(n, asked)
+        if n + 1 in begun:
+            pytest.fail("an older answer after a newer one")
+        # it was asked for after `begun[n]`, so it is gone 300 ms later (and what this request took)
+        assert asked - begun[n] < 0.3 + 0.5
+        time.sleep(0.01)
+    assert 4 <= shop.n <= 8
+    asked = time.monotonic()
+    first = body(gw, "/p/late")
+    until(lambda: body(gw, "/p/late") != first, 3)
+    assert time.monotonic() - asked >= 0.25
+
+
+def test_conditions(rig):
+    shop = Shop()
+    gw = rig(shop)
+    assert gw.get("/p/1", 'If-None-Match: "1"')[0] == 304, "of an answer that was fetched whole"
+    assert "if-none-match" not in shop.seen[0][2]
+    status, fields, text = gw.get("/p/1", 'If-None-Match: "0", W/"1"')
+    fields = dict(fields)
+    assert status == 304 and text == b"" and "content-length" not in fields
+    assert fields["etag"] == '"1"' and fields["cache-control"] == "no-cache" and "age" in fields
+    assert gw.get("/p/1", "If-None-Match: *")[0] == 304
+    status, _, text = gw.get("/p/1", 'If-None-Match: "2"')
+    assert status == 200 and text == b"1" and shop.n == 1
+
+
+def test_head(rig):
+    shop = Shop(pad=b"x" * 10)
+    gw = rig(shop)
+    assert send(gw, "HEAD", "/p/1")[0] == 200 and shop.seen[-1][0] == "HEAD"
+    assert body(gw, "/p/1") == b"1" + b"x" * 10 and shop.n == 1, "an answer to HEAD is not kept"
+    asked = len(shop.seen)
+    conn = gw.connect()
+    conn.send("HEAD /p/1 HTTP/1.1\r\nHost: shop\r\n\r\nGET /p/1 HTTP/1.1\r\nHost: shop\r\n\r\n")
+    status, fields, _ = conn.response(head_only=True)
+    assert status == 200 and dict(fields)["content-length"] == "11" and dict(fields)["etag"] == '"1"'
+    assert conn.response()[2] == b"1" + b"x" * 10 and len(shop.seen) == asked
+    conn.close()
+
+
+def test_requests_that_want_it_exact(rig):
+    shop = Shop()
+    gw = rig(shop)
+    assert body(gw, "/p/1") == b"1"
+    assert body(gw, "/p/1", "Cache-Control: no-cache") == b"2"
+    assert shop.seen[-1][2]["cache-control"] == "no-cache", "the service has to know it"
+    assert body(gw, "/p/1") == b"2", "nobody sees the older one after it"
+    assert body(gw, "/p/1", "Cache-Control: max-age=0") == b"3"
+    assert body(gw, "/p/1", "Cache-Control: no-store") == b"4"
+    assert body(gw, "/p/1") == b"3", "not stored, as it was asked"
+    assert body(gw, "/p/1", "Range: bytes=0-0") == b"5"
+    assert body(gw, "/p/1", "Cache-Control: max-age=1") == b"3"
+    time.sleep(1.1)
+    assert body(gw, "/p/1", "Cache-Control: max-age=1") == b"6"
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        "Cache-Control: private\r\n",
+        "Cache-Control: no-cache\r\nCache-Control: no-store\r\n",
+        "Cache-Control: max-age=0\r\n",
+        "Vary: Accept-Language\r\n",
+        "Vary: *\r\n",
+        "Set-Cookie: a=b\r\n",
+        "Age: 0\r\n",
+        'Warning: 110 - "stale"\r\n',
+        "Expires: 0\r\n",
+    ],
+)
+def test_answers_that_are_not_kept(rig, extra):
+    gw = rig(Shop(extra=extra))
+    assert [body(gw, "/p/1") for _ in range(3)] == [b"1", b"2", b"3"]
+    assert gw.metric("shop_gateway_cache_bytes") == 0 and cached(gw, HIT) == 0
+
+
+def test_only_good_whole_and_small_ones_are_kept(rig):
+    gw = rig(Shop(status="404 Not Found"))
+    assert [gw.get("/p/1")[2] for _ in range(2)] == [b"1", b"2"]
+    gw = rig(Shop(pad=b"x" * 65536))
+    assert [len(body(gw, "/p/1")) for _ in range(2)] == [65537, 65537] and cached(gw, MISS) == 2
+    gw = rig(Shop(pad=b"x" * 65535))
+    assert [len(body(gw, "/p/1")) for _ in range(2)] == [65536, 65536] and cached(gw, HIT) == 1
+    gw = rig(Shop(etag="no-tag"))
+    assert [body(gw, "/p/1") for _ in range(2)] == [b"1", b"2"]
+
+
+@pytest.mark.parametrize("write", ["PUT /p/1", "DELETE /p/1", "POST /p/1", "POST /p/1/stock", "PUT /p/1?500"])
+def test_who_wrote_reads_what_he_wrote(rig, write):
+    """At once, and through every thread."""
+    shop = Shop()
+    gw = rig(shop, threads=4)
+    conns = [gw.connect() for _ in range(16)]
+
+    def read_all():
+        for conn in conns:
+            conn.send("GET /p/1 HTTP/1.1\r\nHost: shop\r\n\r\nGET /p/2 HTTP/1.1\r\nHost: shop\r\n\r\n")
+        return [(conn.response()[2], conn.response()[2]) for conn in conns]
+
+    read_all()
+    for _ in range(5):
+        before = shop.n
+        mine, others = zip(*read_all())
+        assert shop.n == before, "all threads have it"
+        status, _, _ = send(gw, *write.split(" "))
+        now_mine, now_others = zip(*read_all())
+        assert min(map(int, now_mine)) > before, "none of them from before the write"
+        assert now_others == others, "what was not written stays"
+    assert gw.metric("shop_gateway_cache_invalidations_total") == 5
+    for conn in conns:
+        conn.close()
+
+
+def test_a_refused_write_changes_nothing(rig):
+    shop = Shop()
+    gw = rig(shop)
+    assert body(gw, "/p/1") == b"1"
+    assert send(gw, "PUT", "/p/1?412")[0] == 412
+    assert body(gw, "/p/1") == b"1"
+    assert send(gw, "PUT", "/p/2")[0] == 200
+    assert body(gw, "/p/1") == b"1"
+
+
+def test_a_write_during_the_fetch(rig):
+    """What was read before the write may reach who asked before it, but is not kept."""
+    shop = Shop()
+    gw = rig(shop)
+    shop.hold.clear()
+    early = ask_together(gw, 1)[0]
+    until(lambda: shop.n == 1)
+    assert send(gw, "PUT", "/p/1")[0] == 200
+    shop.hold.set()
+    assert early.response()[2] == b"1"
+    assert body(gw, "/p/1") == body(gw, "/p/1") == b"2"
+    early.close()
+
+
+def test_who_asks_after_a_write_shares_no_fetch_from_before_it(rig):
+    shop = Shop()
+    gw = rig(shop)
+    shop.hold.clear()
+    early = ask_together(gw, 1)[0]
+    until(lambda: shop.n == 1)
+    assert send(gw, "PUT", "/p/1")[0] == 200
+    late = ask_together(gw, 1)[0]
+    time.sleep(0.3)  # shorter than anybody would wait for another
+    shop.hold.set()
+    assert early.response()[2] == b"1" and late.response()[2] == b"2"
+    assert body(gw, "/p/1") == b"2"
+    early.close()
+    late.close()
+
+
+def test_a_write_whose_answer_never_came(rig):
+    def handler(conn, up):
+        method, _, _, _ = conn.request()
+        if method == "PUT":
+            return
+        up.n = getattr(up, "n", 0) + 1
+        conn.send(reply(b"%d" % up.n, extra='ETag: "a"\r\nConnection: close\r\n'))
+
+    with Upstream(handler) as up:
+        writes = {"path": "/p/:id", "methods": ["PUT"], "who": ["anyone"], "upstream": "up0"}
+        with Gateway({"/p/:id": (up, {"methods": ["GET"], "cache_ms": LONG_MS})}, more_routes=[writes]) as gw:
+            assert body(gw, "/p/1") == b"1" and body(gw, "/p/1") == b"1"
+            assert send(gw, "PUT", "/p/1")[0] == 502
+            assert body(gw, "/p/1") == b"2"
+
+
+def test_routes_that_touch_others(rig):
+    """Not often: who sells by the hundred must not make all others read the service."""
+    shop = Shop()
+    sale = {"path": "/sale/:id", "methods": ["PUT"], "who": ["anyone"], "upstream": "up0", "touches": ["/p/:id"]}
+    gw = rig(shop, more=[sale])
+    for n in range(1, 6):
+        assert body(gw, "/p/1") == body(gw, "/p/1") == b"%d" % n
+        assert send(gw, "PUT", "/sale/7")[0] == 200
+    assert send(gw, "PUT", "/sale/7?409")[0] == 409
+    time.sleep(1)
+    before, begun = shop.n, time.monotonic()
+    conn = gw.connect()
+    for _ in range(200):
+        conn.send("PUT /sale/7 HTTP/1.1\r\nHost: shop\r\nContent-Length: 0\r\n\r\nGET /p/1 HTTP/1.1\r\nHost: shop\r\n\r\n")
+        assert conn.response()[0] == conn.response()[0] == 200
+    conn.close()
+    assert 8 <= shop.n - before <= 8 + 35 * (time.monotonic() - begun)
+
+
+def test_one_fetch_for_many(rig):
+    shop = Shop()
+    gw = rig(shop)
+    shop.hold.clear()
+    conns = ask_together(gw, 100)
+    until(lambda: shop.n == 1)
+    time.sleep(0.2)
+    conns.pop().reset()
+    assert send(gw, "HEAD", "/p/1")[0] == 200, "HEAD does not wait"
+    shop.hold.set()
+    for conn in conns:
+        assert conn.response()[2] == b"1"
+        conn.close()
+    assert shop.n == 1
+    assert cached(gw, MISS) == 1 and cached(gw, SHARED) == 98
+
+
+@pytest.mark.parametrize("how", ["leaves", "private", "cut"])
+def test_who_waits_in_vain_fetches_alone(rig, how):
+    """The first client goes away, its answer may not be kept, or it never comes whole."""
+    shop = Shop(extra="Cache-Control: private\r\n" if how == "private" else "")
+
+    def handler(conn, up):
+        if how != "cut" or shop.seen:
+            return shop(conn, up)
+        conn.request()
+        shop.seen.append("cut")
+        shop.hold.wait(10)
+        conn.send('HTTP/1.1 200 OK\r\nETag: "1"\r\nContent-Length: 100\r\n\r\nhalf')
+        return None
+
+    gw = rig(shop, handler=handler)
+    shop.hold.clear()
+    first = ask_together(gw, 1)[0]
+    until(lambda: shop.seen)
+    others = ask_together(gw, 10)
+    time.sleep(0.2)
+    assert len(shop.seen) == 1
+    if how == "leaves":
+        first.reset()
+        until(lambda: len(shop.seen) == 11)
+    shop.hold.set()
+    for conn in others:
+        assert conn.response()[0] == 200
+        conn.close()
+    if how == "cut":
+        assert first.response()[0] == 502, "nothing of half an answer was passed on"
+    assert len(shop.seen) == 11
+
+
+def test_nobody_waits_long_for_another(rig):
+    shop = Shop()
+    gw = rig(shop)
+    shop.hold.clear()
+    conns = ask_together(gw, 3)
+    until(lambda: shop.n == 1)
+    begun = time.monotonic()
+    until(lambda: shop.n == 3, 5)
+    assert time.monotonic() - begun > 0.7
+    shop.hold.set()
+    for conn in conns:
+        assert conn.response()[0] == 200
+        conn.close()
+
+
+def test_with_the_service_away(rig):
+    """What is kept is given for its time and no longer."""
+    shop = Shop()
+    gw = rig(shop, cache_ms=1500)
+    body(gw, "/p/1")
+    shop.up.close()
+    assert body(gw, "/p/1") == b"1"
+    assert gw.get("/p/2")[0] == 503
+    until(lambda: gw.get("/p/1")[0] == 503, 5)
+    assert gw.get("/p/1")[0] == 503
+
+
+def test_bounded_memory(rig):
+    """The last used stay, the others make room."""
+    shop = Shop(pad=b"x" * 20000)
+    gw = rig(shop, CACHE_KIB="256")
+    conn = gw.connect()
+    for n in range(100):
+        for path in ("/p/hot", f"/p/{n}"):
+            conn.send(f"GET {path} HTTP/1.1\r\nHost: shop\r\n\r\n")
+            assert conn.response()[0] == 200
+        assert gw.metric("shop_gateway_cache_bytes") <= 256 * 1024
+    conn.close()
+    assert shop.n == 101 and cached(gw, HIT) == 99
+    assert gw.metric("shop_gateway_cache_evictions_total") >= 100 - 256 * 1024 // 20000
+
+
+def test_no_cache_at_all(rig):
+    shop = Shop()
+    gw = rig(shop, CACHE_KIB="0")
+    assert [body(gw, "/p/1") for _ in range(2)] == [b"1", b"2"]
+    assert send(gw, "PUT", "/p/1")[0] == 200
+
+
+def test_tokens_are_judged_first(rig):
+    """A bad token is refused, also where what is stored would do; no credentials reach the service."""
+    shop = Shop()
+    gw = rig(shop)
+    body(gw, "/p/1", "Cookie: a=b")
+    assert "cookie" not in shop.seen[0][2]
+    for token in ("Service order-svc:wrong", "Nonsense", "Basic eDp5"):
+        assert gw.get("/p/1", f"Authorization: {token}")[0] == 401
+    assert shop.n == 1 and body(gw, "/p/1") == b"1"
+
+
+def test_pipelined(rig):
+    shop = Shop()
+    gw = rig(shop)
+    conn = gw.connect()
+    conn.send("GET /p/1 HTTP/1.1\r\nHost: shop\r\n\r\n" * 500)
+    assert {conn.response()[2] for _ in range(500)} == {b"1"} and shop.n == 1
+    conn.close()
