@@ -423,3 +423,28 @@ def test_pipelined(rig):
     conn.send("GET /p/1 HTTP/1.1\r\nHost: shop\r\n\r\n" * 500)
     assert {conn.response()[2] for _ in range(500)} == {b"1"} and shop.n == 1
     conn.close()
+
+
+# ---- the whole shop ----
+
+
+def repeated(answer, stock):
+    assert answer.json()["stock"] == stock
+    return "Age" in answer.headers
+
+
+def test_sales_and_changes_show_at_once(stack):
+    """Through the gateway, with the routes file that is shipped."""
+    user, token = stack.new_user()
+    product = stack.new_product(stock=50, price=2.00)
+    path = f"/api/products/{product}"
+    for n in range(1, 6):
+        until(lambda left=51 - n: repeated(stack.api("GET", path), left))
+        assert stack.order(user, product, 1, token=token).status_code == 201
+        read = stack.api("GET", path)
+        assert read.json()["stock"] == 50 - n
+    change = {"name": "Renamed", "category": "test", "price": 3}
+    etag = {"If-Match": read.headers["ETag"]}
+    assert stack.api("PUT", path, json=change, headers=etag, token="admin").status_code == 200
+    assert stack.api("GET", path).json()["name"] == "Renamed"
+    assert stack.api("GET", path, headers={"If-None-Match": read.headers["ETag"]}).status_code == 200
