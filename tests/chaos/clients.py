@@ -222,7 +222,7 @@ class Reader(threading.Thread):
 class Crowd:
     """All clients of a run, on users and products of its own."""
 
-    def __init__(self, stack, seed, buyers=12, pause_s=0.1):
+    def __init__(self, stack, seed, buyers=8, pause_s=0.1):
         self.seed, self.base, self.pause_s = seed, stack.gateway, pause_s
         self.stopping, self.deadline = threading.Event(), float("inf")
         self.admin_token = stack.login("admin")

@@ -6,12 +6,17 @@ import threading
 import time
 
 import pymysql
+from shopstack import mariadb
+
+from .shop import layout_of
 
 # Beside the failpoints.  A word before a space is the target.
 DECK = [
     "kill", "kill", "kill_often", "sleep", "sleep", "restart", "restart_all", "scale", "scale", "burst",
     "mysql kill", "mysql cut_sessions", "mysql hold_rows", "mysql deadlock", "kafka kill", "kafka freeze", "mail kill",
-    "mail refuse",
+    "mail refuse", "mysql stall", "mysql restart", "kafka restart",
+    *(f"net-{server} {what}" for server in ("mysql", "kafka", "mail") for what in (
+        "cut", "vanish", "unplug", "lag", "narrow", "lose", "lose")),
 ]  # fmt: skip
 
 
@@ -140,12 +145,62 @@ def deadlock(ctx, fault):
                 ctx.count(f"rival: {error.args[0]}")
 
 
+def stall(ctx, fault):
+    """The server stands still, with all connections open."""
+    return sleep(ctx, fault)
+
+
 # ---- mail ----
 
 
 def refuse(ctx, fault):
     ctx.shop.stack.mail_reply("451 try later")
     return lambda: ctx.shop.stack.mail_reply("")
+
+
+# ---- the network ----
+
+
+def line(ctx, fault):
+    return ctx.shop.net.lines[fault.target.removeprefix("net-")]
+
+
+def cut(ctx, fault):
+    """Every connection, several times."""
+    for _ in range(3):
+        line(ctx, fault).cut()
+        time.sleep(ctx.random.uniform(0.1, 0.6))
+
+
+def vanish(ctx, fault):
+    """Nothing passes and nobody is told."""
+    line(ctx, fault).freeze()
+    return line(ctx, fault).thaw
+
+
+def unplug(ctx, fault):
+    line(ctx, fault).refuse()
+    return line(ctx, fault).accept
+
+
+def lag(ctx, fault):
+    line(ctx, fault).pace(delay_s=ctx.random.choice((0.02, 0.1, 0.4)))
+    return line(ctx, fault).pace
+
+
+def narrow(ctx, fault):
+    """Less than half of what passes at this load."""
+    line(ctx, fault).pace(bytes_per_s=ctx.random.choice((5_000, 20_000)))
+    return line(ctx, fault).pace
+
+
+def lose(ctx, fault):
+    """Requests go through, their answers do not."""
+    until = time.monotonic() + fault.seconds
+    while time.monotonic() < until:
+        line(ctx, fault).lose(ctx.random.randint(1, 3))
+        time.sleep(0.3)
+    line(ctx, fault).lose(0)
 
 
 class Context:
@@ -164,12 +219,8 @@ class Context:
 
     def root(self, **more):
         """The administrator's connection."""
-        from shopstack import mariadb
-
-        from .shop import shopstack_layout
-
         more = {"read_timeout": 10, **more}
-        return mariadb.connect(shopstack_layout(self.shop.stack), **more)
+        return mariadb.connect(layout_of(self.shop.stack), **more)
 
 
 class Player(threading.Thread):

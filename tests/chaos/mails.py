@@ -13,7 +13,7 @@ from invariants import Finding
 
 ID = re.compile(rb"^Message-ID: <([0-9a-zA-Z.]+)@", re.M)
 WINDOW_S = 75  # until a mail goes out again: the lease of 60 s, and what waits then
-GUILTY = ("notify-svc", "mysql", "mail", "user-svc", "gateway")
+GUILTY = ("notify-svc", "mysql", "mail", "user-svc", "gateway", "net-mysql", "net-mail")
 
 
 class Mailbox:

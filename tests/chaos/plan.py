@@ -87,9 +87,9 @@ def other(rnd, kind, instances, seconds):
     elif kind == "burst":
         lasting, detail = rnd.uniform(4, 8), {"every": round(rnd.uniform(0.3, 1), 2)}
         target = rnd.choice([*instances])
-    elif kind.startswith(("mysql", "kafka", "mail")):
+    elif " " in kind:
         target, _, kind = kind.partition(" ")
-        lasting = rnd.uniform(0.3, 4)
+        lasting = rnd.choice((0.3, 2, 4, 12))
     at = rnd.uniform(1, max(2, seconds - lasting))
     return Fault(at, kind, target, lasting, detail)
 

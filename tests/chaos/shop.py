@@ -6,16 +6,15 @@ import os
 import pathlib
 import re
 import signal
-import sys
 import threading
 import time
 
-from shop_stack import ROOT, Stack, until
+from shop_stack import Stack, until
+from shopstack import programs, proc
+from shopstack.layout import Layout
+from shopstack.store import Store, locked
 
-sys.path.insert(0, str(ROOT / "tools"))
-
-from shopstack import programs, proc  # noqa: E402
-from shopstack.store import Store, locked  # noqa: E402
+from .net import Net
 
 INSTANCES = {
     "order-svc": 3, "product-svc": 2, "processor": 3, "notify-svc": 2, "analytics-svc": 2, "user-svc": 2,
@@ -63,8 +62,9 @@ class Quiet:
 class Shop:
     """Processes by name ("order-svc.2", "mysql").  `away` are those that shall not run now."""
 
-    def __init__(self, folder, mode, proxies=None):
-        self.stack, self.mode, self.proxies = Stack(folder), mode, proxies
+    def __init__(self, folder, mode, with_net=True):
+        self.stack, self.mode = Stack(folder), mode
+        self.net = Net(layout_of(self.stack)) if with_net else None
         self.stack.own = False
         self.away = set()
         self.failpoints = {}  # name -> FAILPOINTS, until the fault ends
@@ -73,17 +73,24 @@ class Shop:
     def up(self, instances=None, more=()):
         # Whoever loses its parent becomes our child, so that we learn how it ended.
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
-        env = [*SETTINGS, *more, *(self.proxies.settings() if self.proxies else ())]
-        self.stack.up(mode=self.mode, instances=instances or INSTANCES, env=env)
+        env, options = [*SETTINGS, *more], []
+        if self.net:
+            env += self.net.settings()
+            options = ["--kafka-proxy", f"{self.net.ports['kafka']}:{self.net.kafka_behind}"]
+        self.stack.up(mode=self.mode, instances=instances or INSTANCES, env=env, options=options)
         return self
 
     def close(self):
-        self.stack.close()
+        try:
+            self.stack.close()
+        finally:
+            if self.net:
+                self.net.close()
 
     # ---- processes ----
 
     def entries(self):
-        return Store(shopstack_layout(self.stack)).processes
+        return Store(layout_of(self.stack)).processes
 
     def names(self, program=None):
         return [name for name, one in self.entries().items() if program in (None, one["kind"])]
@@ -101,7 +108,7 @@ class Shop:
 
     def begin(self, name):
         """Starts it with its failpoints, and does not wait until it is ready."""
-        with locked(shopstack_layout(self.stack)) as store:
+        with locked(layout_of(self.stack)) as store:
             entry = store.processes[name]
             if proc.alive(entry):
                 return
@@ -142,9 +149,7 @@ class Shop:
         self.events.append((time.time(), text))
 
 
-def shopstack_layout(stack):
-    from shopstack.layout import Layout
-
+def layout_of(stack):
     return Layout(stack.dir)
 
 

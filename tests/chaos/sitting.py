@@ -44,8 +44,8 @@ class Run:
 class Sitting:
     """`with Sitting(folder, mode) as sitting: sitting.run(seed, seconds)`."""
 
-    def __init__(self, folder, mode, reports, kinds=DECK, instances=None):
-        self.shop = Shop(folder, mode)
+    def __init__(self, folder, mode, reports, kinds=DECK, instances=None, with_net=True):
+        self.shop = Shop(folder, mode, with_net)
         self.kinds, self.instances = kinds, instances or INSTANCES
         self.reports = pathlib.Path(reports)
         self.waiting = []  # runs whose mails are not checked yet
@@ -53,13 +53,19 @@ class Sitting:
         self.runs = []
 
     def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def start(self):
         self.shop.up(self.instances)
         self.stack = self.shop.stack
         self.mailbox = mails.Mailbox(self.stack)
         self.warm_up()
-        return self
 
-    def __exit__(self, *_):
+    def close(self):
         self.shop.close()
 
     def warm_up(self):
@@ -90,7 +96,7 @@ class Sitting:
         watcher.finish()
         run.deaths = watchman.deaths
         self.check(run, crowd, watcher, watchman)
-        run.counts.update(self.count(crowd), **context.counts)
+        run.counts.update(self.count(crowd), **context.counts, **self.lost_answers())
         self.keep(run, crowd)
         return run
 
@@ -176,6 +182,11 @@ class Sitting:
             "cancellations": sum(one.cancel is not None for one in orders),
             "looks at the shelf": crowd.reader.looks, **{f"answer {end}": count for end, count in ends.items()},
         }  # fmt: skip
+
+    def lost_answers(self):
+        """Of the sitting so far: the proxies count on."""
+        lines = self.shop.net.lines if self.shop.net else {}
+        return {f"lost answers of {name}, in all": line.seen().get("lost answers", 0) for name, line in lines.items()}
 
     def keep(self, run, crowd):
         run.events = list(self.shop.events)

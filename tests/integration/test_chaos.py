@@ -25,7 +25,7 @@ INSTANCES = {"order-svc": 2, "product-svc": 2, "processor": 2, "analytics-svc": 
 
 def test_a_short_run(tmp_path):
     reports = shop_stack.REPORTS / "chaos"
-    with Sitting(tmp_path / "stack", shop_stack.MODE, reports, instances=INSTANCES) as sitting:
+    with Sitting(tmp_path / "stack", shop_stack.MODE, reports, instances=INSTANCES, with_net=False) as sitting:
         run = sitting.run(SEED, SECONDS, PLAN)
         sitting.finish()
     assert not run.broken, f"seed {SEED}, report in {reports}: {run.broken}"

@@ -1,0 +1,89 @@
+"""The network between the programs and MariaDB, Kafka and the mail server: a proxy each, in a process of their own."""
+
+import struct
+from multiprocessing.managers import BaseManager
+
+from proxy import Proxy
+from shopstack.ports import Ports
+from shopstack.store import locked
+
+COMMIT = b"\x07\x00\x00\x00\x03COMMIT"  # one packet of MariaDB's protocol: length, number 0, COM_QUERY, text
+END_OF_MAIL = b"\r\n.\r\n"
+# Kafka's requests: Produce, OffsetCommit, JoinGroup, SyncGroup, InitProducerId, AddPartitionsToTxn, AddOffsetsToTxn,
+# EndTxn, TxnOffsetCommit.
+KAFKA_WRITES = {0, 8, 11, 14, 22, 24, 25, 26, 28}
+
+
+def matters(server, data):
+    """Is this a request whose answer is worth losing: one that changes something?"""
+    if server == "mysql":
+        return data == COMMIT
+    if server == "mail":
+        return data.endswith(END_OF_MAIL)
+    if len(data) < 8:
+        return False
+    length, api = struct.unpack_from(">ih", data)
+    return api in KAFKA_WRITES and length == len(data) - 4
+
+
+class Line(Proxy):
+    """The proxy before one server; all of it can be called from another process."""
+
+    def __init__(self, server, port, target):
+        self.name, self.lost, self.to_lose = server, set(), 0
+        super().__init__(target, port)
+
+    def lose(self, count):
+        """The next requests that change something go through, and their answers do not."""
+        self.to_lose = count
+
+    def pace(self, delay_s=0, bytes_per_s=0):
+        self.delay_s, self.bytes_per_s = delay_s, bytes_per_s
+
+    def seen(self):
+        return dict(self.counts)
+
+    async def request(self, link, data):
+        if self.to_lose > 0 and matters(self.name, data):
+            self.to_lose -= 1
+            self.counts["lost answers"] += 1
+            self.lost.add(link)
+        return data
+
+    async def answer(self, link, data):
+        if link not in self.lost:
+            return data
+        self.lost.discard(link)
+        return None
+
+
+class Manager(BaseManager):
+    pass
+
+
+Manager.register("Line", Line)
+SERVERS = {"mysql": "mysql", "mail": "mail-smtp", "kafka": None}  # and the name of the port in the stack
+
+
+class Net:
+    """Chooses the ports before the stack starts, so that the programs find the proxies and these the servers."""
+
+    def __init__(self, layout):
+        with locked(layout) as store:
+            ports = Ports(store.data["ports"])
+            for name in ("mysql", "mail-smtp", "kafka-behind", *(f"line-{server}" for server in SERVERS)):
+                ports.get(name)
+            store.data["ports"] = known = ports.by_name
+            store.save()
+        self.manager = Manager()
+        self.manager.start()
+        self.ports = {server: known[f"line-{server}"] for server in SERVERS}
+        self.kafka_behind = known["kafka-behind"]
+        targets = {server: known.get(name) or self.kafka_behind for server, name in SERVERS.items()}
+        self.lines = {server: self.manager.Line(server, self.ports[server], targets[server]) for server in SERVERS}
+
+    def settings(self):
+        return [f"DB_PORT={self.ports['mysql']}", f"notify-svc:SMTP_URL=smtp://127.0.0.1:{self.ports['mail']}"]
+
+    def close(self):
+        self.manager.shutdown()
