@@ -1,14 +1,13 @@
 /* results.c - records of `analytics-results`, decoded. */
 #include "results.h"
 
-#include <math.h>
 #include <stdio.h>
 
 #include "js.h"
+#include "money.h"
 #include "timeutil.h"
 
 #define MAX_INT     INT64_MAX
-#define MAX_SUM     9e15 /* cents that a double holds exactly */
 #define MAX_EPOCH_S 253402300799LL
 
 /* Takes what stands before `end` off the front of `s`; all of it if there is none. */
@@ -67,12 +66,10 @@ static bool decode_key(struct str key, struct result *out)
 static bool amount(json_t *obj, const char *key, int64_t *cents, struct err *err)
 {
 	json_t *value = json_object_get(obj, key);
-	double scaled = json_number_value(value) * 100.0;
 
-	if (!json_is_number(value) || !(fabs(scaled) <= MAX_SUM))
-		return err_field(err, key, "must be an amount");
-	*cents = llround(scaled);
-	return true;
+	return (json_is_number(value) &&
+		money_sum_from_double(json_number_value(value), cents)) ||
+	       err_field(err, key, "must be an amount");
 }
 
 /* Members "<prefix>orders", "<prefix>revenue" … */

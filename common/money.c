@@ -47,6 +47,18 @@ bool money_from_double(double value, int64_t *cents)
 	return true;
 }
 
+bool money_sum_from_double(double value, int64_t *cents)
+{
+	/* A product of doubles would be rounded once more, to the wrong cent for
+	 * sums beyond 2^45. */
+	long double scaled = (long double)value * 100;
+
+	if (!isfinite(value) || fabsl(scaled) > (long double)MONEY_MAX_SUM)
+		return false;
+	*cents = llroundl(scaled);
+	return true;
+}
+
 int money_format(char *dst, int64_t cents)
 {
 	uint64_t abs = cents < 0 ? 0 - (uint64_t)cents : (uint64_t)cents;

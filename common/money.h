@@ -15,12 +15,16 @@
 
 /* The largest DECIMAL(12,2): 9999999999.99 */
 #define MONEY_MAX_CENTS 999999999999LL
-#define MONEY_TEXT_MAX  24
+/* The largest sum of amounts: from 2^46 on, doubles are further apart than cents. */
+#define MONEY_MAX_SUM  7000000000000000LL
+#define MONEY_TEXT_MAX 24
 
 /* "1999.99", "-5", "3.5"; at most two decimals, at most MONEY_MAX_CENTS. */
 bool money_parse(struct str text, int64_t *cents);
 /* Accepts a real only if it is a whole number of cents within 1e-6. */
 bool money_from_double(double value, int64_t *cents);
+/* A sum that we wrote ourselves: its nearest cent, exact up to MONEY_MAX_SUM. */
+bool money_sum_from_double(double value, int64_t *cents);
 /* Writes "1999.99"; `dst` holds MONEY_TEXT_MAX bytes. Returns its length. */
 int money_format(char *dst, int64_t cents);
 /* Average rounded half away from zero; 0 when count is 0. */

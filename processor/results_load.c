@@ -5,9 +5,10 @@
  * wrong totals that look right, so the first doubtful record is an error.
  */
 #include <inttypes.h>
-#include <math.h>
+#include <stdlib.h>
 
 #include "js.h"
+#include "money.h"
 #include "partitioner.h"
 #include "results_json.h"
 #include "timeutil.h"
@@ -16,14 +17,12 @@
 static bool read_sum(json_t *doc, const char *field, int64_t *cents, struct err *err)
 {
 	json_t *value = json_object_get(doc, field);
-	double scaled;
 
 	if (!json_is_number(value))
 		return err_field(err, field, "%s is no amount", field);
-	scaled = nearbyint(json_number_value(value) * 100.0);
-	if (fabs(scaled) > (double)STATE_MAX_CENTS)
+	if (!money_sum_from_double(json_number_value(value), cents) ||
+	    llabs(*cents) > STATE_MAX_CENTS)
 		return err_field(err, field, "%s is too large", field);
-	*cents = (int64_t)scaled;
 	return true;
 }
 

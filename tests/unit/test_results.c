@@ -76,6 +76,9 @@ static void a_partition(void **state)
 			     "\"late_cancelled\":3,\"late_refunded\":4,"
 			     "\"folded_orders\":5,\"folded_revenue\":60000000000.07,"
 			     "\"folded_cancelled\":7,\"folded_refunded\":0.01}");
+	struct result large =
+		good("u:1", "{\"v\":1,\"orders\":1,\"spent\":39999999999999.95,"
+			    "\"last_order_at\":null}");
 
 	(void)state;
 	assert_int_equal(r.type, RESULT_PARTITION);
@@ -84,6 +87,7 @@ static void a_partition(void **state)
 	assert_int_equal(r.late.refunded, 400);
 	assert_int_equal(r.folded.revenue, 6000000000007);
 	assert_int_equal(r.folded.refunded, 1);
+	assert_int_equal(large.spent, 3999999999999995);
 }
 
 static void other_kinds_are_skipped(void **state)

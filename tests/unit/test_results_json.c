@@ -82,6 +82,16 @@ static void largest_user_fits(void **state)
 	assert_true(jw_ok(&w));
 }
 
+static void survives_exactly(struct state *s, int64_t cents)
+{
+	struct user user = {.user_id = 7, .version = 1, .cents = cents};
+
+	jw_init_fixed(&w, text, sizeof(text));
+	results_user(&w, &user);
+	assert_true(load(s, results_user_key(key, 7), jw_text(&w).at));
+	assert_int_equal(state_user(s, 7)->cents, cents);
+}
+
 static void sums_are_exact(void **state)
 {
 	static const int64_t sums[] = {0,
@@ -97,13 +107,13 @@ static void sums_are_exact(void **state)
 	struct state *s = state_new(home(), 10);
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(sums); i++) {
-		struct user user = {.user_id = 7, .version = 1, .cents = sums[i]};
-
-		jw_init_fixed(&w, text, sizeof(text));
-		results_user(&w, &user);
-		assert_true(load(s, results_user_key(key, 7), jw_text(&w).at));
-		assert_int_equal(state_user(s, 7)->cents, sums[i]);
+	for (size_t i = 0; i < ARRAY_LEN(sums); i++)
+		survives_exactly(s, sums[i]);
+	/* All the way up: near the end a double has little room below the cent. */
+	for (int64_t cents = 1; cents < STATE_MAX_CENTS; cents += cents / 500 + 1) {
+		survives_exactly(s, cents);
+		survives_exactly(s, -cents);
+		survives_exactly(s, STATE_MAX_CENTS - cents);
 	}
 	state_free(s);
 }
