@@ -105,9 +105,9 @@ stack-down: ## stop the stacks that `make run` and `make stack-test` started
 links = $(patsubst %.c,$(B)/%.o,$(shell sed -n 's/^.*link: \(.*\) \*\/$$/\1/p' $(1)))
 define test_program
 $(B)/$(1:%.c=%): $(B)/$(1:%.c=%).o $(call links,$(1)) $(COMMON)
-$(B)/$(1:%.c=%).o: CPPFLAGS += -I. $(addprefix -I,$(PROGRAMS))
 endef
 $(foreach t,$(UNIT_SRC) $(FUZZ_SRC),$(eval $(call test_program,$(t))))
+$(B)/tests/unit/%.o $(B)/tests/fuzz/%.o: CPPFLAGS += -I. $(addprefix -I,$(PROGRAMS))
 
 $(UNITS):
 	$(call Q,LD)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka

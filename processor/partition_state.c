@@ -220,10 +220,14 @@ static bool final_due(const struct state *state, const struct window *win, int64
 	       (idle && now_ms >= end);
 }
 
-/* Windows are sorted and only the oldest can be folded. */
+/* Windows are sorted, so the oldest that is not folded in this transaction tells. */
 static bool fold_due(const struct state *state)
 {
-	return state->windows.count > 0 && too_old(state, state->windows.at[0]->start_s);
+	for (size_t i = 0; i < state->windows.count; i++) {
+		if (!state->windows.at[i]->folded)
+			return too_old(state, state->windows.at[i]->start_s);
+	}
+	return false;
 }
 
 static void fold(struct state *state, struct window *win)

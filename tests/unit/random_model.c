@@ -245,26 +245,26 @@ static double test_seconds(void)
 }
 
 static void report(const struct random_test *test, uint64_t seed, struct step *steps,
-		   size_t n)
+		   size_t n, char *why)
 {
-	char first[RANDOM_WHY_MAX] = "", why[RANDOM_WHY_MAX] = "";
+	char first[RANDOM_WHY_MAX] = "";
 	size_t left;
 
 	test->run(steps, n, first);
 	left = random_shrink(test, steps, n);
 	if (test->run(steps, left, why))
-		snprintf(why, sizeof(why), "(does not fail every time)");
+		random_wrong(why, "(does not fail every time)");
 	fprintf(stderr, "%s: SEED=%" PRIu64 ", %zu steps: %s\n", test->name, seed, n,
 		first);
 	fprintf(stderr, "made small, %zu steps: %s\n", left, why);
 	random_print(stderr, test, steps, left);
-	fail_msg("%s fails with SEED=%" PRIu64 ": %s", test->name, seed, why);
 }
 
 void random_check(const struct random_test *test)
 {
 	struct step *steps = calloc(test->max_steps, sizeof(*steps));
 	uint64_t seed = first_seed(), cases = 0, n_steps = 0;
+	bool ok = true;
 	double began = seconds_now(), seconds = test_seconds();
 	char why[RANDOM_WHY_MAX] = "";
 
@@ -273,18 +273,23 @@ void random_check(const struct random_test *test)
 	fflush(stdout); /* also when it crashes */
 	do {
 		struct rng rng = rng_new(seed + cases), length = rng_split(&rng);
-		size_t n = 1 + (size_t)rng_below(&length, (int64_t)test->max_steps);
+		int64_t most = 1 + rng_below(&length, (int64_t)test->max_steps);
+		size_t n = 1 + (size_t)rng_below(&length, most); /* more short ones */
 
 		memset(steps, 0, n * sizeof(*steps));
 		test->make(&rng, steps, n);
-		if (!test->run(steps, n, why))
-			report(test, seed + cases, steps, n);
+		ok = test->run(steps, n, why);
+		if (!ok)
+			report(test, seed + cases, steps, n, why);
 		cases++;
 		n_steps += n;
-	} while (seconds_now() - began < seconds);
+	} while (ok && seconds_now() - began < seconds);
 	printf("%s: %" PRIu64 " cases, %" PRIu64 " steps, %.0f cases a second\n",
 	       test->name, cases, n_steps, (double)cases / (seconds_now() - began));
 	free(steps);
+	if (!ok)
+		fail_msg("%s fails with SEED=%" PRIu64 ": %s", test->name,
+			 seed + cases - 1, why);
 }
 
 void random_replay(const struct random_test *test, const struct step *steps, size_t n)

@@ -159,6 +159,7 @@ static void folds_after_a_day(void **state)
 	tombstones = 0;
 	state_each_touched(s, &visitor);
 	assert_int_equal(tombstones, 1);
+	assert_false(state_close_due(s, T0 + 2 * DAY, false)); /* done, not committed */
 	assert_int_equal(state_totals(s)->folded.orders, 1);
 	assert_int_equal(state_totals(s)->folded.revenue, 100);
 	state_rollback(s);
