@@ -392,7 +392,8 @@ static bool run_round(struct db_conn *conn, struct reserving *r, bool *open,
 	return false;
 }
 
-static bool run_batch(struct db_conn *conn, void **members, size_t n, struct err *err)
+bool reservation_reserve_many(struct db_conn *conn, void **members, size_t n,
+			      struct err *err)
 {
 	struct reserving r = {0};
 	unsigned fruitless = 0;
@@ -416,7 +417,7 @@ struct batch_stage *reservation_repo_stage(struct loop *loop, struct db_pool *po
 					   struct metrics *metrics, struct err *err)
 {
 	struct batch_config cfg = {.name = "reserve",
-				   .run = run_batch,
+				   .run = reservation_reserve_many,
 				   .lanes = (unsigned)limits->lanes,
 				   .max_batch = (unsigned)limits->batch,
 				   .max_queue = (unsigned)limits->queue};

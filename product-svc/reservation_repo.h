@@ -21,6 +21,9 @@ struct reserve_limits {
 struct batch_stage *reservation_repo_stage(struct loop *loop, struct db_pool *pool,
 					   const struct reserve_limits *limits,
 					   struct metrics *metrics, struct err *err);
+/* The stage's function, of members that are struct reserve; see batch_fn. */
+bool reservation_reserve_many(struct db_conn *conn, void **members, size_t n,
+			      struct err *err) __attribute__((warn_unused_result));
 /* ERR_BUSY: nothing is held. Any other error leaves it open. */
 void reservation_repo_reserve(struct batch_stage *stage, struct reserve *reserve,
 			      db_done done);
