@@ -5,28 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* PLACE: an attempt begins and looks up its key. SEND: its request to reserve is
- * on its way, which may be said again. BATCH: product-svc takes `n` requests from
- * place `at` of those under way. GIVE_UP: no answer came in time. */
-enum {
-	PLACE,
-	SEND,
-	BATCH,
-	GIVE_UP,
-	RECORD,
-	REFUSE,
-	SETTLE,
-	RELEASE,
-	DIE,
-	CANCEL,
-	EVENTS,
-	EXPIRE,
-	FIND,
-	ASK,
-	MOVE,
-	RESTOCK
-};
-
 const struct step_kind placement_kinds[] = {
 	[PLACE] = {"PLACE", "user key product quantity second more"},
 	[SEND] = {"SEND", "attempt extra"},
@@ -859,70 +837,4 @@ bool placement_run(const struct placement_rules *rules, const struct step *steps
 	if (sim.ok)
 		heal();
 	return sim.ok;
-}
-
-/* ---- making them ---- */
-
-/* A wish mostly goes with its key, as a client's retries do. */
-static void random_place(struct rng *rng, struct step *step)
-{
-	int64_t user = rng_below(rng, PLACEMENT_USERS);
-	int64_t key = rng_below(rng, PLACEMENT_KEYS);
-	struct rng wishes = rng_percent(rng, 85) && key
-				    ? rng_new((uint64_t)(user * 100 + key))
-				    : rng_split(rng);
-	int64_t product = rng_below(&wishes, rng_percent(&wishes, 5) ? 4 : 3);
-
-	*step = (struct step){PLACE,
-			      {user, key, product, rng_below(&wishes, 6),
-			       rng_below(&wishes, 3), rng_below(&wishes, 5)}};
-}
-
-/* One in four; bits for the members of a batch. */
-static int64_t some_bits(struct rng *rng)
-{
-	return (int64_t)(rng_next(rng) & rng_next(rng) & 0xffff);
-}
-
-static void random_one(struct rng *rng, struct step *step, int64_t most)
-{
-	static const unsigned char often[] = {
-		[PLACE] = 22,  [SEND] = 26,  [BATCH] = 20, [GIVE_UP] = 4,
-		[RECORD] = 16, [REFUSE] = 5, [SETTLE] = 9, [RELEASE] = 10,
-		[DIE] = 3,     [CANCEL] = 5, [EVENTS] = 8, [EXPIRE] = 8,
-		[FIND] = 6,    [ASK] = 6,    [MOVE] = 6,   [RESTOCK] = 3};
-	int64_t at = rng_below(rng, 157);
-	unsigned kind = 0;
-
-	while (at >= often[kind])
-		at -= often[kind++];
-	*step = (struct step){kind, {rng_below(rng, most), rng_percent(rng, 25)}};
-	switch (kind) {
-	case PLACE: random_place(rng, step); break;
-	case BATCH:
-		step->arg[0] = rng_percent(rng, 25) ? step->arg[0] : 0;
-		step->arg[1] = rng_below(rng, 6);
-		break;
-	case SEND: step->arg[1] = rng_percent(rng, 5); break;
-	case RECORD:
-		step->arg[0] = rng_percent(rng, 50) ? step->arg[0] : 0;
-		step->arg[1] = rng_below(rng, 6);
-		step->arg[2] = some_bits(rng);
-		step->arg[3] = some_bits(rng) & some_bits(rng);
-		break;
-	case EVENTS:
-	case ASK: step->arg[0] = rng_between(rng, 1, 5); break;
-	case MOVE: step->arg[0] = rng_percent(rng, 25); break;
-	case RESTOCK: step->arg[1] = rng_below(rng, 10); break;
-	}
-}
-
-void placement_make(struct rng *rng, struct step *steps, size_t n)
-{
-	int64_t most = 2;
-
-	for (size_t i = 0; i < n; i++) {
-		random_one(rng, &steps[i], most);
-		most += steps[i].kind == PLACE;
-	}
 }

@@ -25,6 +25,28 @@
 #define PLACEMENT_USERS 2
 #define PLACEMENT_KEYS  4 /* key 0: none */
 
+/* PLACE: an attempt begins and looks up its key. SEND: its request to reserve is
+ * on its way, which may be said again. BATCH: product-svc takes `n` requests from
+ * place `at` of those under way. GIVE_UP: no answer came in time. */
+enum {
+	PLACE,
+	SEND,
+	BATCH,
+	GIVE_UP,
+	RECORD,
+	REFUSE,
+	SETTLE,
+	RELEASE,
+	DIE,
+	CANCEL,
+	EVENTS,
+	EXPIRE,
+	FIND,
+	ASK,
+	MOVE,
+	RESTOCK
+};
+
 /* What a client wants; the number of the attempt names its reservation. */
 struct wish {
 	unsigned user, key, n_lines;

@@ -237,11 +237,13 @@ static uint64_t first_seed(void)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-static double test_seconds(void)
+static double seconds_for(const struct random_test *test)
 {
 	const char *text = getenv("RANDOM_SECONDS");
 
-	return text && *text ? strtod(text, NULL) : 2;
+	if (text && *text)
+		return strtod(text, NULL);
+	return test->seconds > 0 ? test->seconds : 2;
 }
 
 static void report(const struct random_test *test, uint64_t seed, struct step *steps,
@@ -265,7 +267,7 @@ void random_check(const struct random_test *test)
 	struct step *steps = calloc(test->max_steps, sizeof(*steps));
 	uint64_t seed = first_seed(), cases = 0, n_steps = 0;
 	bool ok = true;
-	double began = seconds_now(), seconds = test_seconds();
+	double began = seconds_now(), seconds = seconds_for(test);
 	char why[RANDOM_WHY_MAX] = "";
 
 	assert_non_null(steps);

@@ -2,7 +2,7 @@
  * random_model.h - random sequences of steps, run against a module and a model of
  * it; a sequence that fails is made small and printed as a case to keep.
  *
- *   RANDOM_SECONDS=60   how long each random test runs (2)
+ *   RANDOM_SECONDS=60   how long each random test runs (2, with a database 4)
  *   SEED=123            where it begins (the clock); a failure prints its own
  *
  * Case number i of a run has the seed SEED + i, so that a printed seed gives the
@@ -54,6 +54,7 @@ struct random_test {
 	const char *name;
 	const struct step_kind *kinds; /* by step.kind */
 	size_t max_steps;
+	double seconds; /* unless RANDOM_SECONDS is set; 0: 2 */
 	/* Fills all n steps. */
 	void (*make)(struct rng *rng, struct step *steps, size_t n);
 	/* From the very beginning; false: `why` (RANDOM_WHY_MAX bytes) says what is

@@ -3,6 +3,7 @@
  * of product-svc, whose tables are arrays here.
  */
 /* link: tests/unit/random_model.c tests/unit/placement.c */
+/* link: tests/unit/placement_make.c */
 /* link: product-svc/reservation.c product-svc/reservation_plan.c */
 /* link: product-svc/reservation_move.c product-svc/product.c */
 #include <stdlib.h>

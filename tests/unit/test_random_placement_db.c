@@ -3,6 +3,7 @@
  * repositories of product-svc and order-svc, on a real server.
  */
 /* link: tests/unit/random_model.c tests/unit/placement.c */
+/* link: tests/unit/placement_make.c */
 /* link: product-svc/reservation.c product-svc/reservation_plan.c product-svc/product.c */
 /* link: product-svc/reservation_repo.c product-svc/reservation_moves_repo.c */
 /* link: product-svc/reservation_move.c */
@@ -433,6 +434,7 @@ static bool run(const struct step *steps, size_t n, char *text)
 static const struct random_test test = {.name = "random_placements_in_sql",
 					.kinds = placement_kinds,
 					.max_steps = 80,
+					.seconds = 4,
 					.make = placement_make,
 					.run = run};
 
