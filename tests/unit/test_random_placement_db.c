@@ -87,6 +87,7 @@ static void begin(const struct wish *wishes, const int64_t *stock)
 	/* Left by a run that failed. */
 	run_sql(products_conn, "UPDATE reservations SET state = 'released'"
 			       " WHERE state = 'pending'");
+	run_sql(orders_conn, "DELETE FROM outbox"); /* as the relay does */
 	for (unsigned p = 0; p < PRODUCTS - 1; p++) {
 		char id[32];
 
