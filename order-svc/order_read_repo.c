@@ -105,13 +105,16 @@ static bool mark_cancelled(struct db_conn *conn, struct order_cancel *cancel,
 			   struct err *err)
 {
 	struct order *order = &cancel->order;
+	struct order_numbers numbers = {.user_id = order->user_id, .count = 1};
 	struct order_event_row event;
 	char at[ORDER_DB_TIME_MAX];
 	struct order_turn turn;
 	bool ok;
 
-	if (!order_next_turn(conn, order->user_id, &turn, err) ||
-	    !db_exec(conn, err,
+	if (!order_take_numbers(conn, &numbers, 1, &turn.now, err))
+		return false;
+	turn.seq = numbers.last;
+	if (!db_exec(conn, err,
 		     "UPDATE orders SET status = 'cancelled', cancelled_at = ?"
 		     " WHERE id = ? AND status = 'placed'",
 		     DB_S(order_db_time(at, turn.now)), DB_I(order->id)))

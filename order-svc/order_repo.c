@@ -124,28 +124,6 @@ struct str order_db_time(char *dst, int64_t wall_ms)
 	return (struct str){dst, (size_t)len - 1};
 }
 
-bool order_next_turn(struct db_conn *conn, int64_t user_id, struct order_turn *turn,
-		     struct err *err)
-{
-	struct db_rows *rows;
-
-	/* A raised epoch lifts every number at its next use, also of users whose row
-	 * a restore took away. 281474976710656 is 2^48. */
-	if (!db_exec(conn, err,
-		     "INSERT INTO user_seq (user_id, seq) VALUES"
-		     " (?, (SELECT epoch FROM seq_epoch) * 281474976710656 + 1)"
-		     " ON DUPLICATE KEY UPDATE seq = GREATEST(seq + 1, VALUES(seq))",
-		     DB_I(user_id)) ||
-	    !db_query(conn, &rows, err,
-		      "SELECT seq, UTC_TIMESTAMP(3) FROM user_seq WHERE user_id = ?",
-		      DB_I(user_id)))
-		return false;
-	turn->seq = db_int(rows, 0, 0);
-	turn->now = db_time(rows, 0, 1);
-	db_rows_free(rows);
-	return true;
-}
-
 bool order_event_row_init(struct order_event_row *row, const struct order *order,
 			  const char *type, const struct order_turn *turn,
 			  const struct trace *trace, struct err *err)

@@ -47,20 +47,28 @@ bool order_insert_keys(struct db_conn *conn, struct order_key_row *rows, size_t 
 bool order_find_keys(struct db_conn *conn, const struct order_wish *const *wishes,
 		     size_t n, bool *found, struct err *err);
 
-/* ---- turns and events ---- */
+/* ---- numbers ---- */
 
-/* Takes the user's next event number and the database's clock. Keeps the user's
- * row locked until the transaction ends: so one user's orders commit in the
- * order of seq and of outbox.id. */
-struct order_turn {
-	int64_t seq, now;
+struct order_numbers {
+	int64_t user_id, count;
+	int64_t last; /* filled: the user's are last - count + 1 … last */
 };
-bool order_next_turn(struct db_conn *conn, int64_t user_id, struct order_turn *turn,
-		     struct err *err);
+/* Takes the next `count` event numbers of each user, and the database's clock. Users
+ * ascending, each once; n <= BATCH_MAX.  Their rows stay locked until the transaction
+ * ends: so one user's events commit in the order of seq and of outbox.id. */
+bool order_take_numbers(struct db_conn *conn, struct order_numbers *users, size_t n,
+			int64_t *now, struct err *err);
+
+/* ---- events ---- */
 
 #define ORDER_DB_TIME_MAX 32
 /* "2025-11-24 21:13:22.123"; dst holds ORDER_DB_TIME_MAX bytes. */
 struct str order_db_time(char *dst, int64_t wall_ms);
+
+/* An event's number, and when it happened. */
+struct order_turn {
+	int64_t seq, now;
+};
 
 /* A row of the outbox. */
 struct order_event_row {

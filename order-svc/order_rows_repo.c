@@ -1,127 +1,43 @@
 /*
- * order_rows_repo.c - the rows of orders that are recorded together: numbers,
- * orders, answers, lines, events.
+ * order_rows_repo.c - the rows of orders that are recorded together: outcomes,
+ * numbers, orders, answers, lines, events.
  */
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "order_record_internal.h"
 
-#define EPOCH_SHIFT 48 /* of seq; 2^48 in order_next_turn() */
-
 /* ---- numbers ---- */
 
-/* How many orders of the same user begin at `i`? */
-static size_t orders_of_user(const struct record_batch *batch, size_t i)
+/* One entry for each user, whose orders are neighbours. */
+static size_t count_by_user(const struct record_batch *batch, struct order_numbers *users)
 {
-	size_t end = i;
+	size_t n = 0;
 
-	while (end < batch->n &&
-	       record_order(batch, end)->user_id == record_order(batch, i)->user_id)
-		end++;
-	return end - i;
-}
+	for (size_t i = 0; i < batch->n; i++) {
+		int64_t user_id = record_order(batch, i)->user_id;
 
-static bool take_numbers(struct db_conn *conn, struct record_batch *batch,
-			 struct err *err)
-{
-	static const struct db_many upsert = {
-		.head = "INSERT INTO user_seq (user_id, seq) VALUES ",
-		.row = "(?, ?)",
-		.tail = " ON DUPLICATE KEY UPDATE seq = seq + VALUES(seq)",
-	};
-	size_t users = 0;
-
-	for (size_t i = 0, k; i < batch->n; i += k) {
-		k = orders_of_user(batch, i);
-		batch->args[2 * users] = DB_I(record_order(batch, i)->user_id);
-		batch->args[2 * users + 1] = DB_I(k);
-		users++;
+		if (!n || users[n - 1].user_id != user_id)
+			users[n++] = (struct order_numbers){.user_id = user_id};
+		users[n - 1].count++;
 	}
-	return db_exec_many(conn, &upsert, batch->args, 2, users, NULL, err);
-}
-
-/* A user's orders from `i` on end with number `last`. A raised epoch lifts the
- * numbers at their next use, also those of users whose row a restore took away:
- * then the row is to be `lift`ed. */
-static size_t number_user(struct record_batch *batch, size_t i, int64_t last,
-			  int64_t epoch, struct db_arg *lift, size_t *n_lift)
-{
-	size_t k = orders_of_user(batch, i);
-	int64_t floor = epoch << EPOCH_SHIFT;
-
-	if (last - (int64_t)k < floor) {
-		last = floor + (int64_t)k;
-		lift[2 * *n_lift] = DB_I(record_order(batch, i)->user_id);
-		lift[2 * *n_lift + 1] = DB_I(last);
-		++*n_lift;
-	}
-	for (size_t j = 0; j < k; j++)
-		record_order(batch, i + j)->seq = last - (int64_t)(k - 1 - j);
-	return k;
-}
-
-/* `rows`: one a user, by user. */
-static bool number_all(struct record_batch *batch, const struct db_rows *rows,
-		       size_t *n_lift, struct err *err)
-{
-	size_t i = 0;
-
-	*n_lift = 0;
-	for (size_t row = 0; row < db_rows_count(rows) && i < batch->n; row++) {
-		if (db_int(rows, row, 0) != record_order(batch, i)->user_id)
-			break;
-		i += number_user(batch, i, db_int(rows, row, 1), db_int(rows, row, 2),
-				 batch->args, n_lift);
-	}
-	return i == batch->n ||
-	       err_set(err, ERR_INTERNAL, "user %" PRId64 " has no number",
-		       record_order(batch, i)->user_id);
-}
-
-static bool read_numbers(struct db_conn *conn, struct record_batch *batch, size_t *n_lift,
-			 struct err *err)
-{
-	static const struct db_many select = {
-		/* A plan made while the table was small would read all of it. */
-		.head = "SELECT user_id, seq, (SELECT epoch FROM seq_epoch),"
-			" UTC_TIMESTAMP(3) FROM user_seq FORCE INDEX (PRIMARY)"
-			" WHERE user_id IN (",
-		.row = "?",
-		.tail = ") ORDER BY user_id",
-	};
-	struct db_rows *rows;
-	size_t users = 0;
-	bool ok;
-
-	for (size_t i = 0; i < batch->n; i += orders_of_user(batch, i))
-		batch->args[users++] = DB_I(record_order(batch, i)->user_id);
-	if (!db_query_many(conn, &select, NULL, 0, batch->args, 1, users, &rows, err))
-		return false;
-	ok = number_all(batch, rows, n_lift, err);
-	if (ok) {
-		batch->clock = db_time(rows, 0, 3);
-		order_clock_read(&batch->now[0]->op.repo->clock, batch->clock);
-	}
-	db_rows_free(rows);
-	return ok;
+	return n;
 }
 
 bool record_number_orders(struct db_conn *conn, struct record_batch *batch,
 			  struct err *err)
 {
-	static const struct db_many lift = {
-		.head = "UPDATE user_seq SET seq = CASE user_id ",
-		.row = "WHEN ? THEN ?",
-		.between = " ",
-		.again = " ELSE seq END WHERE user_id IN (",
-		.tail = ")",
-	};
-	size_t n_lift;
+	struct order_numbers users[BATCH_MAX] = {0};
+	size_t n = count_by_user(batch, users), i = 0;
 
-	return take_numbers(conn, batch, err) &&
-	       read_numbers(conn, batch, &n_lift, err) &&
-	       db_exec_many(conn, &lift, batch->args, 2, n_lift, NULL, err);
+	if (!order_take_numbers(conn, users, n, &batch->clock, err))
+		return false;
+	order_clock_read(&batch->now[0]->op.repo->clock, batch->clock);
+	for (size_t u = 0; u < n; u++) {
+		for (int64_t left = users[u].count; left > 0; left--)
+			record_order(batch, i++)->seq = users[u].last - left + 1;
+	}
+	return true;
 }
 
 /* ---- rows ---- */

@@ -5,6 +5,7 @@
 /* link: order-svc/order.c order-svc/order_wish.c order-svc/order_clock.c */
 /* link: order-svc/order_repo.c order-svc/order_read_repo.c order-svc/order_keys_repo.c */
 /* link: order-svc/order_record_repo.c order-svc/order_rows_repo.c */
+/* link: order-svc/order_numbers_repo.c */
 #include "order_batch_fixture.h"
 
 static char many_name[] = "orders_many", one_name[] = "orders_one";
