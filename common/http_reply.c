@@ -194,7 +194,7 @@ void http_reply_empty(struct http_req *req, int status)
 }
 
 /* Statuses that have no error code of their own. */
-static int slug_status(const struct err *err)
+int http_err_status(const struct err *err)
 {
 	static const struct {
 		const char *slug;
@@ -213,27 +213,35 @@ static int slug_status(const struct err *err)
 	return err_status(err->code);
 }
 
-void http_reply_err(struct http_req *req, const struct err *err)
+int http_err_write(struct http_req *req, struct jw *w, const struct err *err)
 {
 	bool internal = err->code == ERR_INTERNAL;
-	struct http_problem problem = {.status = slug_status(err),
+	struct http_problem problem = {.status = http_err_status(err),
 				       .code = err->slug[0] ? err->slug
 							    : err_default_slug(err->code),
 				       .detail = internal ? "internal error" : err->text,
 				       .field = err->field,
 				       .request_id = str_from(req->id)};
-	char text[2048], seconds[16];
-	struct jw w;
 
 	if (internal)
 		log_error("request failed", LOG_STR("why", err->text),
 			  LOG_STR("request_id", req->id),
 			  LOG_STR("action", req->action ? req->action : ""));
+	http_problem_write(w, &problem);
+	return problem.status;
+}
+
+void http_reply_err(struct http_req *req, const struct err *err)
+{
+	char text[2048], seconds[16];
+	struct jw w;
+	int status;
+
 	if (err->retry_after_s > 0) {
 		snprintf(seconds, sizeof(seconds), "%u", err->retry_after_s);
 		http_set_header(req, "Retry-After", seconds);
 	}
 	jw_init_fixed(&w, text, sizeof(text));
-	http_problem_write(&w, &problem);
-	http_reply(req, problem.status, "application/problem+json", jw_text(&w));
+	status = http_err_write(req, &w, err);
+	http_reply(req, status, "application/problem+json", jw_text(&w));
 }

@@ -7,6 +7,7 @@ static bool start_calls(struct app *app, struct metrics *metrics, struct err *er
 {
 	struct http_client_config internal = {
 		.base_url = app->cfg.internal_url, .max_conns = 64, .max_waiting = 1024};
+	const char *authorization;
 
 	app->internal = http_client_new(app->loop, &internal, metrics, err);
 	if (!app->internal)
@@ -14,8 +15,10 @@ static bool start_calls(struct app *app, struct metrics *metrics, struct err *er
 	app->auth = auth_new(app->loop, &app->cfg.auth, app->internal, metrics, err);
 	if (!app->auth)
 		return false;
-	app->authorization = auth_service_header(app->auth, "order-svc");
-	app->users = users_new(app->loop, app->internal, app->authorization);
+	authorization = auth_service_header(app->auth, "order-svc");
+	app->users = users_new(app->loop, app->internal, authorization);
+	app->reservations = reservations_new(app->loop, app->internal, authorization,
+					     (unsigned)app->cfg.reserve_calls, metrics);
 	return true;
 }
 
@@ -70,7 +73,9 @@ void app_stop(void *arg)
 	order_repo_free(app->repo);
 	app->repo = NULL;
 	db_pool_free(app->db);
+	reservations_stop(app->reservations);
 	http_client_free(app->internal);
+	reservations_free(app->reservations);
 	twins_free(app->twins);
 	http_server_free(app->http);
 	relay_free(app->relay);

@@ -9,6 +9,7 @@
 #include "http_client.h"
 #include "order_repo.h"
 #include "relay.h"
+#include "reservations.h"
 #include "service.h"
 #include "settings.h"
 #include "twins.h"
@@ -28,7 +29,7 @@ struct app {
 	struct order_repo *repo;
 	struct http_client *internal; /* the gateway's internal listener */
 	struct auth *auth;
-	const char *authorization; /* of our own calls; owned by auth */
+	struct reservations *reservations;
 	struct users *users;
 	struct twins *twins;
 	struct relay *relay;

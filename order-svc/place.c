@@ -140,8 +140,7 @@ static void place_looked_up(const struct err *err, void *arg)
 					      .key_hash = p->wish.key_hash,
 					      .ttl_s = p->app->cfg.reservation_ttl_s,
 					      .trace = &p->trace};
-	reservations_reserve(p->app->internal, p->app->authorization, &p->reservation,
-			     place_reserved, p);
+	reservations_reserve(p->app->reservations, &p->reservation, place_reserved, p);
 }
 
 static void refuse(struct placement *p);

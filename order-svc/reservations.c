@@ -1,186 +1,106 @@
-/* reservations.c - write the call to product-svc, read its answer strictly. */
+/*
+ * reservations.c - calls to product-svc: one order alone, or many in one request.
+ *
+ *   reservations_reserve -> waiting -> send_all -> on_one or on_many -> cb
+ *
+ * What comes in one turn of the loop goes out together at its end.
+ */
 #include "reservations.h"
 
-#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
-#include "js.h"
-#include "log.h"
-#include "money.h"
+#include "timeutil.h"
 
 #define RESERVE_MS 3000
 #define RELEASE_MS 2000
-#define BODY_MAX   (16 * 1024)
+/* Of one call; product-svc takes no more. */
+#define CALL_MEMBERS 64
+#define CALL_LINES   256
+#define BODY_MAX     (64 * 1024)
 
-/* ---- reading ---- */
+TAILQ_HEAD(reservation_list, reservation);
 
-static bool read_line(struct order_line *line, json_t *item, const char *prefix,
-		      struct err *err)
+struct reservations {
+	struct loop_timer *soon; /* send_all, at the end of this turn */
+	struct http_client *client;
+	const char *authorization;
+	struct reservation_list waiting;
+	unsigned calls, max_calls;
+	bool stopping;
+	struct metric *calls_total, *members;
+};
+
+struct reserve_call {
+	struct reservations *owner;
+	size_t n;
+	struct reservation *member[CALL_MEMBERS];
+};
+
+/* ---- answers ---- */
+
+/* No answer.  Not sent means nothing is held; all else leaves it open. */
+static enum reserve_end failed(const struct err *err, struct err *why)
 {
-	struct str product_id, name;
-	int64_t quantity;
-
-	if (!js_str_at(item, prefix, "product_id", 1, ORDER_PRODUCT_MAX, &product_id,
-		       err) ||
-	    !js_str_at(item, prefix, "name", 0, 4096, &name, err) ||
-	    !js_int_at(item, prefix, "quantity", 1, ORDER_MAX_QUANTITY, &quantity, err) ||
-	    !js_money_at(item, prefix, "unit_price", 0, MONEY_MAX_CENTS,
-			 &line->unit_price, err))
-		return false;
-	if (!str_eqz(product_id, line->product_id) || quantity != line->quantity)
-		return err_field(err, prefix, "the answer's lines are not the order's");
-	order_set_name(line, name);
-	return true;
+	*why = *err;
+	why->retry_after_s = 1;
+	return err->code == ERR_BUSY ? RESERVE_NOT_SENT : RESERVE_UNKNOWN;
 }
 
-static bool read_reserved(struct order *order, json_t *doc, struct err *err)
+static void send_soon(struct reservations *reservations);
+
+static void call_done(struct reserve_call *call)
 {
-	json_t *lines = json_object_get(doc, "lines");
-	struct str id, state;
-
-	if (!js_str(doc, "reservation_id", ID_HEX_LEN, ID_HEX_LEN, &id, err) ||
-	    !js_str(doc, "state", 1, 32, &state, err))
-		return false;
-	if (!str_eqz(id, order->reservation_id) || !str_eqz(state, "pending"))
-		return err_field(err, "state",
-				 "the answer is not about a pending reservation");
-	if (!json_is_array(lines) || json_array_size(lines) != order->n_lines)
-		return err_field(err, "lines", "the answer's lines are not the order's");
-	for (unsigned i = 0; i < order->n_lines; i++) {
-		char prefix[32];
-
-		snprintf(prefix, sizeof(prefix), "lines[%u].", i);
-		if (!read_line(&order->lines[i], json_array_get(lines, i), prefix, err))
-			return false;
-	}
-	return true;
+	call->owner->calls--;
+	send_soon(call->owner);
+	free(call);
 }
 
-/* "items[3].product_id" counts our sorted lines; the client wants its own field. */
-static void name_field(const struct order *order, json_t *problem, struct err *err)
+static void on_one(const struct http_answer *answer, const struct err *err, void *arg)
 {
-	json_t *first = json_array_get(json_object_get(problem, "errors"), 0);
-	const char *field = json_string_value(json_object_get(first, "field"));
-	const char *close = field ? strchr(field, ']') : NULL;
-	uint64_t i;
-
-	if (!close || strncmp(field, "items[", 6) != 0 ||
-	    !str_u64((struct str){field + 6, (size_t)(close - field) - 6}, &i) ||
-	    i >= order->n_lines)
-		return;
-	if (order->lines[i].source < 0)
-		snprintf(err->field, sizeof(err->field), "product_id");
-	else
-		snprintf(err->field, sizeof(err->field), "items[%d].product_id",
-			 order->lines[i].source);
-}
-
-static bool read_shortage(struct order_shortage *shortage, json_t *problem,
-			  struct err *err)
-{
-	struct str product_id, detail;
-
-	memset(shortage, 0, sizeof(*shortage));
-	if (!js_str(problem, "product_id", 1, ORDER_PRODUCT_MAX, &product_id, err) ||
-	    !js_str(problem, "detail", 0, 4096, &detail, err) ||
-	    !js_int(problem, "available", 0, INT64_MAX, &shortage->available, err) ||
-	    !js_int(problem, "requested", 0, INT64_MAX, &shortage->requested, err))
-		return false;
-	str_copy(shortage->product_id, sizeof(shortage->product_id), product_id);
-	if (!str_copy(shortage->detail, sizeof(shortage->detail), detail))
-		snprintf(shortage->detail, sizeof(shortage->detail),
-			 "not enough of product %s in stock", shortage->product_id);
-	return true;
-}
-
-/* product-svc says so itself, and only when nothing is held: to settle and release
- * all that a full queue turned away would be another avalanche.  (A repetition by
- * the gateway could hide a first try that got through and lost its connection; the
- * janitor finds that one.)  A 503 with another code is the gateway's. */
-static bool turned_away(const char *code)
-{
-	return strcmp(code, "database_busy") == 0 ||
-	       strcmp(code, "database_unavailable") == 0;
-}
-
-static enum reserve_end read_problem(struct reservation *reservation, int status,
-				     json_t *problem, struct err *err)
-{
-	const char *code = json_string_value(json_object_get(problem, "code"));
-	const char *detail = json_string_value(json_object_get(problem, "detail"));
-
-	if (!code)
-		code = "";
-	if (!detail)
-		detail = "";
-	if (status == 409 && strcmp(code, "insufficient_stock") == 0)
-		return read_shortage(&reservation->shortage, problem, err)
-			       ? RESERVE_SHORT
-			       : RESERVE_UNKNOWN;
-	if (status == 409 && strcmp(code, "order_in_progress") == 0) {
-		err_slug(err, ERR_CONFLICT, code,
-			 "an earlier attempt of this order is still "
-			 "under way; ask again with the same key");
-		err->retry_after_s = 1;
-		return RESERVE_IN_PROGRESS;
-	}
-	if (status == 404 && strcmp(code, "product_not_found") == 0) {
-		err_slug(err, ERR_NOT_FOUND, code, "%s", detail);
-		name_field(reservation->order, problem, err);
-		return RESERVE_REFUSED;
-	}
-	if (status == 503) {
-		err_set(err, ERR_BUSY, "stock cannot be reserved just now; try again");
-		err->retry_after_s = 1;
-		return turned_away(code) ? RESERVE_NOT_SENT : RESERVE_UNKNOWN;
-	}
-	err_set(err, ERR_UPSTREAM, "product-svc answered %d %s", status, code);
-	return RESERVE_UNKNOWN;
-}
-
-enum reserve_end reservation_read(struct reservation *reservation, int status,
-				  struct str body, struct err *err)
-{
-	json_t *doc = js_parse_object(body, err);
-	enum reserve_end end = RESERVE_UNKNOWN;
-
-	if (doc && status == 200) {
-		if (read_reserved(reservation->order, doc, err))
-			end = RESERVE_OK;
-	} else if (doc) {
-		end = read_problem(reservation, status, doc, err);
-	}
-	json_decref(doc);
-	if (end == RESERVE_UNKNOWN && err->code == ERR_INPUT) {
-		log_error("cannot understand product-svc's answer",
-			  LOG_INT("status", status), LOG_STR("why", err->text));
-		err_set(err, ERR_UPSTREAM,
-			"stock cannot be reserved just now; try again");
-	}
-	return end;
-}
-
-/* ---- calling ---- */
-
-static void on_reserved(const struct http_answer *answer, const struct err *err,
-			void *arg)
-{
-	struct reservation *reservation = arg;
+	struct reserve_call *call = arg;
+	struct reservation *reservation = call->member[0];
 	enum reserve_end end;
 	struct err why = {0};
+	json_t *doc = NULL;
 
 	if (err) {
-		/* Not sent means nothing is held; all else leaves it open. */
-		end = err->code == ERR_BUSY ? RESERVE_NOT_SENT : RESERVE_UNKNOWN;
-		why = *err;
-		why.retry_after_s = 1;
+		end = failed(err, &why);
 	} else {
-		end = reservation_read(reservation, answer->status, answer->body, &why);
+		doc = js_parse_object(answer->body, &why);
+		end = reservation_read(reservation, answer->status, doc, &why);
 	}
+	call_done(call);
 	reservation->cb(end, &why, reservation->arg);
+	json_decref(doc);
 }
 
-static void write_call(struct jw *w, const struct reservation *reservation)
+/* A refusal of the whole call counts as one of each member. */
+static void on_many(const struct http_answer *answer, const struct err *err, void *arg)
+{
+	struct reserve_call *call = arg;
+	json_t *doc = err ? NULL : js_parse_object(answer->body, NULL);
+
+	for (size_t i = 0; i < call->n; i++) {
+		struct reservation *reservation = call->member[i];
+		enum reserve_end end;
+		struct err why = {0};
+
+		if (err)
+			end = failed(err, &why);
+		else if (answer->status == 200)
+			end = reservation_read_of_many(reservation, doc, &why);
+		else
+			end = reservation_read(reservation, answer->status, doc, &why);
+		reservation->cb(end, &why, reservation->arg);
+	}
+	json_decref(doc);
+	call_done(call);
+}
+
+/* ---- calls ---- */
+
+static void write_reservation(struct jw *w, const struct reservation *reservation)
 {
 	const struct order *order = reservation->order;
 
@@ -199,33 +119,131 @@ static void write_call(struct jw *w, const struct reservation *reservation)
 	jw_end(w);
 }
 
-void reservations_reserve(struct http_client *client, const char *authorization,
-			  struct reservation *reservation, reservation_cb cb, void *arg)
+static void write_many(struct jw *w, const struct reserve_call *call)
 {
+	jw_object(w);
+	jw_key(w, "reservations");
+	jw_object(w);
+	for (size_t i = 0; i < call->n; i++) {
+		jw_key(w, call->member[i]->order->reservation_id);
+		write_reservation(w, call->member[i]);
+	}
+	jw_end(w);
+	jw_end(w);
+}
+
+/* The ids in the headers are those of the first member. */
+static void send_call(struct reserve_call *call)
+{
+	struct reservations *reservations = call->owner;
+	const struct reservation *first = call->member[0];
 	struct http_header_pair headers[TRACE_HEADERS];
-	struct http_call call = {.method = "PUT",
+	bool alone = call->n == 1;
+	struct http_call spec = {.method = "PUT",
 				 .headers = headers,
 				 .timeout_ms = RESERVE_MS,
-				 .label = "/internal/reservations/:id"};
+				 .path = "/internal/reservations",
+				 .label = "/internal/reservations"};
 	char path[64];
 	struct jw w;
 
-	reservation->cb = cb;
-	reservation->arg = arg;
-	snprintf(path, sizeof(path), "/internal/reservations/%s",
-		 reservation->order->reservation_id);
-	call.path = path;
-	trace_headers(reservation->trace, authorization, headers);
 	jw_init(&w, BODY_MAX);
-	write_call(&w, reservation);
-	call.body = jw_text(&w);
-	http_client_call(client, &call, on_reserved, reservation);
+	if (alone) {
+		snprintf(path, sizeof(path), "/internal/reservations/%s",
+			 first->order->reservation_id);
+		spec.path = path;
+		spec.label = "/internal/reservations/:id";
+		write_reservation(&w, first);
+	} else {
+		write_many(&w, call);
+	}
+	trace_headers(first->trace, reservations->authorization, headers);
+	spec.body = jw_text(&w);
+	reservations->calls++;
+	if (reservations->calls_total) {
+		metric_add(reservations->calls_total, 1);
+		metric_add(reservations->members, (int64_t)call->n);
+	}
+	http_client_call(reservations->client, &spec, alone ? on_one : on_many, call);
 	jw_fini(&w);
 }
 
-void reservations_release(struct http_client *client, const char *authorization,
-			  const char *reservation_id, const struct trace *trace,
-			  http_client_cb cb, void *arg)
+/* ---- waiting ---- */
+
+static struct reservation *take_first(struct reservations *reservations)
+{
+	struct reservation *first = TAILQ_FIRST(&reservations->waiting);
+
+	if (first)
+		TAILQ_REMOVE(&reservations->waiting, first, waiting);
+	return first;
+}
+
+static void not_sent(struct reservation *reservation, const char *text)
+{
+	struct err why;
+
+	err_set(&why, ERR_BUSY, "%s", text);
+	why.retry_after_s = 1;
+	reservation->cb(RESERVE_NOT_SENT, &why, reservation->arg);
+}
+
+/* Those whose time is over while product-svc was slow. */
+static void give_up_old(struct reservations *reservations)
+{
+	int64_t oldest = time_mono_ms() - RESERVE_MS;
+	struct reservation *first;
+
+	while ((first = TAILQ_FIRST(&reservations->waiting)) && first->asked_ms < oldest)
+		not_sent(take_first(reservations),
+			 "stock cannot be reserved just now; try again");
+}
+
+static void send_next(struct reservations *reservations)
+{
+	struct reserve_call *call = xcalloc(1, sizeof(*call));
+	struct reservation *next;
+	unsigned lines = 0;
+
+	call->owner = reservations;
+	while (call->n < CALL_MEMBERS && (next = TAILQ_FIRST(&reservations->waiting))) {
+		lines += next->order->n_lines;
+		if (call->n > 0 && lines > CALL_LINES)
+			break;
+		call->member[call->n++] = take_first(reservations);
+	}
+	send_call(call);
+}
+
+static void send_all(void *arg)
+{
+	struct reservations *reservations = arg;
+
+	give_up_old(reservations);
+	while (!TAILQ_EMPTY(&reservations->waiting) &&
+	       reservations->calls < reservations->max_calls)
+		send_next(reservations);
+}
+
+static void send_soon(struct reservations *reservations)
+{
+	if (!reservations->stopping && !TAILQ_EMPTY(&reservations->waiting) &&
+	    reservations->calls < reservations->max_calls)
+		loop_timer_start(reservations->soon, 0);
+}
+
+void reservations_reserve(struct reservations *reservations,
+			  struct reservation *reservation, reservation_cb cb, void *arg)
+{
+	reservation->cb = cb;
+	reservation->arg = arg;
+	reservation->asked_ms = time_mono_ms();
+	TAILQ_INSERT_TAIL(&reservations->waiting, reservation, waiting);
+	send_soon(reservations);
+}
+
+void reservations_release(struct reservations *reservations, const char *reservation_id,
+			  const struct trace *trace, http_client_cb cb, void *arg)
 {
 	struct http_header_pair headers[TRACE_HEADERS];
 	struct http_call call = {.method = "PUT",
@@ -236,6 +254,46 @@ void reservations_release(struct http_client *client, const char *authorization,
 
 	snprintf(path, sizeof(path), "/internal/reservations/%s/release", reservation_id);
 	call.path = path;
-	trace_headers(trace, authorization, headers);
-	http_client_call(client, &call, cb, arg);
+	trace_headers(trace, reservations->authorization, headers);
+	http_client_call(reservations->client, &call, cb, arg);
+}
+
+/* ---- life ---- */
+
+struct reservations *reservations_new(struct loop *loop, struct http_client *client,
+				      const char *authorization, unsigned calls,
+				      struct metrics *metrics)
+{
+	struct reservations *reservations = xcalloc(1, sizeof(*reservations));
+
+	reservations->soon = loop_timer_new(loop, send_all, reservations);
+	reservations->client = client;
+	reservations->authorization = authorization;
+	reservations->max_calls = calls;
+	TAILQ_INIT(&reservations->waiting);
+	if (!metrics)
+		return reservations;
+	reservations->calls_total =
+		metrics_counter(metrics, "shop_reserve_calls_total",
+				"Calls to product-svc that asked for stock", NULL);
+	reservations->members = metrics_counter(metrics, "shop_reserve_members_total",
+						"Orders that these calls were for", NULL);
+	return reservations;
+}
+
+void reservations_stop(struct reservations *reservations)
+{
+	if (!reservations)
+		return;
+	reservations->stopping = true;
+	loop_timer_stop(reservations->soon);
+	while (!TAILQ_EMPTY(&reservations->waiting))
+		not_sent(take_first(reservations), "the process is stopping");
+}
+
+void reservations_free(struct reservations *reservations)
+{
+	if (reservations)
+		loop_timer_free(reservations->soon);
+	free(reservations);
 }

@@ -1,15 +1,22 @@
 /*
  * reservations.h - product-svc's reservations, through the gateway's internal
  * listener.
+ *
+ * Orders that want stock while a call is under way share the next one, as they share
+ * transactions (common/batch.h): no timer, a lone order is sent at once.  Each has its
+ * own answer.
  */
 #ifndef ORDER_SVC_RESERVATIONS_H
 #define ORDER_SVC_RESERVATIONS_H
 
+#include <sys/queue.h>
+
 #include "http_client.h"
+#include "js.h"
 #include "order.h"
 #include "trace.h"
 
-/* How a reserve call ended. */
+/* How a reservation ended. */
 enum reserve_end {
 	RESERVE_OK,          /* prices and names are in the order's lines */
 	RESERVE_SHORT,       /* final refusal: see `shortage` */
@@ -33,20 +40,35 @@ struct reservation {
 	/* private */
 	reservation_cb cb;
 	void *arg;
+	int64_t asked_ms;
+	TAILQ_ENTRY(reservation) waiting;
 };
 
-/* `client` and `authorization` must stay valid while calls are under way. */
-void reservations_reserve(struct http_client *client, const char *authorization,
+struct reservations;
+
+/* At most `calls` are under way at a time.  `client` and `authorization` must stay
+ * valid; the client is freed after reservations_stop() and before
+ * reservations_free(). */
+struct reservations *reservations_new(struct loop *loop, struct http_client *client,
+				      const char *authorization, unsigned calls,
+				      struct metrics *metrics);
+/* Those that wait end with RESERVE_NOT_SENT before this returns. */
+void reservations_stop(struct reservations *reservations);
+void reservations_free(struct reservations *reservations);
+
+void reservations_reserve(struct reservations *reservations,
 			  struct reservation *reservation, reservation_cb cb, void *arg);
 
 /* Gives the stock back. Only after the reservation was fenced. Failure is not
  * reported: product-svc's janitor does it then. */
-void reservations_release(struct http_client *client, const char *authorization,
-			  const char *reservation_id, const struct trace *trace,
-			  http_client_cb cb, void *arg);
+void reservations_release(struct reservations *reservations, const char *reservation_id,
+			  const struct trace *trace, http_client_cb cb, void *arg);
 
-/* Reads an answer to a reserve call into `reservation`; pure, for tests. */
+/* reservation_answer.c: reads the answer to a call for one, or what an answer to a
+ * call for many says of it, into `reservation`; pure. `doc` may be NULL. */
 enum reserve_end reservation_read(struct reservation *reservation, int status,
-				  struct str body, struct err *err);
+				  json_t *doc, struct err *err);
+enum reserve_end reservation_read_of_many(struct reservation *reservation, json_t *doc,
+					  struct err *err);
 
 #endif

@@ -10,6 +10,9 @@ const struct config_entry settings_config[] = {
 		"seconds for which stock is held while an order is recorded"),
 	CFG_INT(struct settings, max_placing, "MAX_PLACING", "1000", 1, 100000,
 		"orders that may be under way; more get 503 at once"),
+	CFG_INT(struct settings, reserve_calls, "RESERVE_CALLS", "2", 1, 64,
+		"calls for stock that may be under way at once; orders that wait share "
+		"the next"),
 	CFG_INT(struct settings, repo.record_lanes, "RECORD_LANES", "1", 1, 16,
 		"connections that record orders; a user's all go over one of them"),
 	CFG_INT(struct settings, repo.key_lanes, "KEY_LANES", "1", 1, 16,

@@ -10,7 +10,7 @@
 
 struct settings {
 	char *listen, *internal_url;
-	int64_t reservation_ttl_s, max_placing;
+	int64_t reservation_ttl_s, max_placing, reserve_calls;
 	struct order_repo_config repo;
 	char *orders_topic;
 	int64_t relay_threads, relay_batch, relay_poll_ms, sweep_every_ms;

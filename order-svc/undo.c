@@ -122,8 +122,8 @@ static void undo_settled(const struct err *err, void *arg)
 	if (answer_stopped(p))
 		return;
 	http_action(p->req, "releasing the stock");
-	reservations_release(p->app->internal, p->app->authorization,
-			     p->settle.reservation_id, &p->trace, undo_released, p);
+	reservations_release(p->app->reservations, p->settle.reservation_id, &p->trace,
+			     undo_released, p);
 }
 
 static void undo_released(const struct http_answer *answer, const struct err *err,

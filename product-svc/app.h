@@ -50,8 +50,10 @@ void replace_product(struct http_req *req, void *arg);
 void remove_product(struct http_req *req, void *arg);
 /* stock_http.c */
 void change_stock(struct http_req *req, void *arg);
-/* reservation_http.c */
+/* reserve_http.c */
 void put_reservation(struct http_req *req, void *arg);
+void put_reservations(struct http_req *req, void *arg);
+/* release_http.c */
 void put_release(struct http_req *req, void *arg);
 
 /* caller.c: false: `req` was answered with 401, 403 or 503. */
@@ -61,6 +63,8 @@ bool caller_is_order_svc(struct app *app, struct http_req *req);
 /* routes.c: ":id" of the path; false: `req` was answered with 404. */
 bool product_id_of(struct http_req *req, struct str *id);
 void reply_no_product(struct http_req *req, struct str id);
+/* false: `req` was answered with 400. */
+bool reservation_id_of(struct http_req *req, char dst[ID_HEX_LEN + 1]);
 /* 409 insufficient_stock that says how many there are. */
 void reply_shortage(struct http_req *req, const struct shortage *shortage);
 

@@ -8,6 +8,7 @@ const struct http_route product_routes[] = {
 	{"PUT", "/api/products/:id", replace_product},
 	{"DELETE", "/api/products/:id", remove_product},
 	{"POST", "/api/products/:id/stock", change_stock},
+	{"PUT", "/internal/reservations", put_reservations},
 	{"PUT", "/internal/reservations/:id", put_reservation},
 	{"PUT", "/internal/reservations/:id/release", put_release},
 	{0},
@@ -30,6 +31,18 @@ bool product_id_of(struct http_req *req, struct str *id)
 	if (id->len > PRODUCT_ID_MAX)
 		id->len = 0;
 	reply_no_product(req, *id);
+	return false;
+}
+
+bool reservation_id_of(struct http_req *req, char dst[ID_HEX_LEN + 1])
+{
+	struct str id = http_param(req, "id");
+	struct err err;
+
+	if (id_valid(id))
+		return str_copy(dst, ID_HEX_LEN + 1, id);
+	err_field(&err, "id", "a reservation id has 32 hex digits");
+	http_reply_err(req, &err);
 	return false;
 }
 

@@ -7,6 +7,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+MANY = "/internal/reservations"
 RESERVATION = re.compile(r"^/internal/reservations/([0-9a-f]{32})(/release)?$")
 USER = re.compile(r"^/internal/users/(\d+)$")
 
@@ -17,7 +18,8 @@ def problem(status, code, detail="", **more):
 
 class FakeShop:
     """`faults` is a list of (kind, value) used up one a reserve call: ("delay", s): carries
-    it out, answers late; ("answer", (status, body)): answers that instead, does nothing."""
+    it out, answers late; ("hang up", None): carries it out, does not answer; ("answer", (status, body)):
+    answers that instead, does nothing."""
 
     def __init__(self, stock, users=range(1, 1000)):
         self.stock = dict(stock)
@@ -73,6 +75,10 @@ class FakeShop:
             "expires_at": "2030-01-01T00:00:00Z", "total": total, "lines": lines,
         }  # fmt: skip
 
+    def _reserve_many(self, body):
+        answers = {key: self._reserve(key, one) for key, one in body["reservations"].items()}
+        return 200, {"results": {key: {"status": status, "body": answer} for key, (status, answer) in answers.items()}}
+
     def _take(self, body):
         for i, line in enumerate(body["lines"]):
             if line["product_id"] not in self.stock:
@@ -112,12 +118,15 @@ class FakeShop:
             reservation, user = RESERVATION.match(path), USER.match(path)
             if reservation and reservation[2]:
                 return (*self._release(reservation[1]), delay)
-            if reservation:
+            if reservation or path == MANY:
                 kind, value = self.faults.pop(0) if self.faults else ("", None)
                 if kind == "answer":
                     return (*value, delay)
                 delay = value if kind == "delay" else 0
-                return (*self._reserve(reservation[1], json.loads(body)), delay)
+                hang_up = kind == "hang up"
+                body = json.loads(body)
+                answer = self._reserve_many(body) if path == MANY else self._reserve(reservation[1], body)
+                return (*((0, b"") if hang_up else answer), delay)
             if user:
                 found = int(user[1]) in self.users
                 answer = (200, {"user_id": int(user[1])}) if found else problem(404, "user_not_found")
@@ -133,6 +142,9 @@ class FakeShop:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 status, answer, delay = shop.answer(self.command, self.path, self.headers, body)
                 time.sleep(delay)
+                if status == 0:
+                    self.close_connection = True
+                    return
                 text = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
                 kind = "application/json" if status < 400 else "application/problem+json"
                 try:

@@ -101,6 +101,14 @@ class Products:
         reservation_id = reservation_id or secrets.token_hex(16)
         return self.call("PUT", f"/internal/reservations/{reservation_id}", body)
 
+    def reserve_many(self, wishes, **more):
+        """`wishes`: id -> lines.  What is said of each: id -> (status, body)."""
+        bodies = {one: {"ttl_s": 120, "lines": [{"product_id": p, "quantity": q} for p, q in lines]}
+                  for one, lines in wishes.items()}  # fmt: skip
+        answer = self.call("PUT", "/internal/reservations", {"reservations": {**bodies, **more}})
+        assert answer.status_code == 200, answer.text
+        return {one: (said["status"], said["body"]) for one, said in answer.json()["results"].items()}
+
     def release(self, reservation_id):
         return self.call("PUT", f"/internal/reservations/{reservation_id}/release")
 

@@ -136,7 +136,7 @@ def test_connection_lost_during_commit(alone, where):
 
 def test_more_orders_than_may_be_under_way(alone):
     """Those above the limit are told at once, and nothing was done for them."""
-    svc = alone.start(MAX_PLACING=4)
+    svc = alone.start(MAX_PLACING=4, RESERVE_CALLS=4)
     alone.shop.faults += [("delay", 1)] * 4
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         first = [pool.submit(svc.post, body={**ORDER, "user_id": n + 1}) for n in range(4)]
@@ -150,6 +150,75 @@ def test_more_orders_than_may_be_under_way(alone):
         assert {one.result().status_code for one in first} == {201}
     assert svc.post(body=ORDER, key="k1").status_code == 201
     balanced(alone)
+    alone.at_rest()
+
+
+def asked(alone, path="/internal/reservations"):
+    return sum(one[1] == path for one in alone.shop.requests)
+
+
+def behind_one(alone, svc, bodies, fault=("delay", 0.5)):
+    """One order is slow at product-svc; the others wait for it and share what comes next.  Their answers."""
+    alone.shop.faults.append(("delay", 0.5))
+    with concurrent.futures.ThreadPoolExecutor(len(bodies) + 1) as pool:
+        first = pool.submit(svc.post, body=ORDER)
+        until(lambda: len(alone.shop.reservations) == 1)
+        alone.shop.faults.append(fault)
+        others = [pool.submit(svc.post, body=body, key=f"k{n}") for n, body in enumerate(bodies)]
+        assert first.result().status_code == 201
+        return [one.result() for one in others]
+
+
+def test_orders_share_a_call_for_stock(alone):
+    svc = alone.start(RESERVE_CALLS=1)
+    kinds = ["MANY", "RARE", "NONE"] * 5
+    answers = behind_one(alone, svc, [{**ORDER, "user_id": n + 2, "product_id": p} for n, p in enumerate(kinds)])
+    expected = {"MANY": (201, None), "RARE": (409, "insufficient_stock"), "NONE": (404, "product_not_found")}
+    for kind, answer in zip(kinds, answers, strict=True):
+        assert (answer.status_code, answer.json().get("code")) == expected[kind], answer.text
+    assert all(answer.json()["errors"][0]["field"] == "product_id" for answer in answers[2::3])
+    assert asked(alone) == 1
+    assert svc.metric("shop_reserve_calls_total") == 2 and svc.metric("shop_reserve_members_total") == 16
+    balanced(alone)
+    alone.at_rest()
+
+
+@pytest.mark.parametrize(
+    "fault", [("delay", 4), ("answer", (500, b"what?")), ("answer", (200, {"results": {}}))]
+)
+def test_shared_call_of_which_nothing_is_known(alone, fault):
+    """Whatever was held for any of them is given back, and the same key buys once."""
+    svc = alone.start(RESERVE_CALLS=1)
+    bodies = [{**ORDER, "user_id": n + 2} for n in range(6)]
+    answers = behind_one(alone, svc, bodies, fault)
+    assert asked(alone) >= 1
+    for answer in answers:
+        assert answer.status_code in (502, 503, 504), answer.text
+    assert alone.one("SELECT COUNT(*) FROM orders") == 1
+    until(lambda: alone.shop.states().count("pending") == 1, what="that only the first order's stock is held")
+    again = [svc.post(body=body, key=f"k{n}") for n, body in enumerate(bodies)]
+    assert {answer.status_code for answer in again} == {201}
+    balanced(alone)
+    alone.at_rest()
+
+
+def test_lost_answer_of_a_shared_call(alone):
+    """Asking again for the same ids gets the same answers."""
+    svc = alone.start(RESERVE_CALLS=1)
+    answers = behind_one(alone, svc, [{**ORDER, "user_id": n + 2} for n in range(6)], ("hang up", None))
+    assert {answer.status_code for answer in answers} == {201}
+    assert asked(alone) == 2
+    balanced(alone)
+    alone.at_rest()
+
+
+def test_orders_of_many_lines_share_calls_of_bounded_size(alone):
+    svc = alone.start(RESERVE_CALLS=1)
+    alone.shop.stock.update({f"L{n:02}": STOCK for n in range(50)})
+    items = [{"product_id": f"L{n:02}", "quantity": 1} for n in range(50)]
+    answers = behind_one(alone, svc, [{"user_id": n + 2, "items": items} for n in range(12)], ("delay", 0))
+    assert {answer.status_code for answer in answers} == {201}
+    assert asked(alone) == 3, "at most 256 lines in each"
     alone.at_rest()
 
 

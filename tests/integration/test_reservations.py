@@ -88,6 +88,48 @@ def test_all_lines_or_none(svc, product):
     assert svc.stock_of(product) == 0 and svc.stock_of(other) == 0
 
 
+def test_many_in_one_request(svc, product):
+    """Each gets the answer that it would have got alone, and does not touch the others."""
+    kept, new, short, missing, bad, released, other = (new_id() for _ in range(7))
+    before = svc.reserve([(product, 1)], kept).json()
+    svc.reserve([(product, 1)], released)
+    svc.release(released)
+    svc.reserve([(product, 1)], other)
+    said = svc.reserve_many(
+        {new: [(product, 2)], kept: [(product, 1)], short: [(product, 9)], missing: [(product, 1), (product + "x", 1)],
+         released: [(product, 1)], other: [(product, 5)]},
+        **{bad: {"ttl_s": 120, "lines": [{"product_id": product, "quantity": 0}]}},
+    )  # fmt: skip
+    assert set(said) == {kept, new, short, missing, bad, released, other}
+    assert said[kept] == (200, before)
+    assert said[new][0] == 200 and said[new][1]["reservation_id"] == new and said[new][1]["total"] == 39.98
+    codes = {one: (status, body.get("code")) for one, (status, body) in said.items()}
+    assert codes[short] == (409, "insufficient_stock") and said[short][1]["available"] in (6, 8)
+    assert codes[missing] == (404, "product_not_found")
+    assert said[missing][1]["errors"][0]["field"] == "items[1].product_id"
+    assert codes[bad] == (400, "bad_request") and said[bad][1]["errors"][0]["field"] == "lines[0].quantity"
+    assert codes[released] == (409, "reservation_released") and codes[other] == (422, "reservation_differs")
+    assert svc.stock_of(product) == 6
+    assert svc.reserve_many({new: [(product, 2)]})[new] == said[new], "asked again"
+    assert svc.stock_of(product) == 6
+
+
+def test_bad_requests_for_many(svc, product):
+    def put(body):
+        return svc.call("PUT", "/internal/reservations", body)
+
+    line = {"ttl_s": 120, "lines": [{"product_id": product, "quantity": 1}]}
+    many = {"ttl_s": 120, "lines": [{"product_id": f"{product}{n:02}", "quantity": 1} for n in range(50)]}
+    bad = [{}, {"reservations": []}, {"reservations": {}}, {"reservations": {"x": line}}, {"reservations": {new_id(): 1}},
+           {"reservations": {new_id(): line}, "more": 1}, {"reservations": {new_id(): line for _ in range(65)}},
+           {"reservations": {new_id(): many for _ in range(6)}}]  # fmt: skip
+    for body in bad:
+        field = "more" if "more" in body else "reservations"
+        assert problem(put(body), 400, "bad_request")["errors"][0]["field"] == field
+    assert svc.call("PUT", "/internal/reservations", {"reservations": {new_id(): line}}, admin=False).status_code == 401
+    assert svc.stock_of(product) == 10
+
+
 def test_fifty_lines(svc):
     stem = f"F{secrets.token_hex(4)}"
     names = [f"{stem}{n:02}" for n in range(50)]

@@ -1,5 +1,5 @@
 /* test_order.c - what a client may ask for, its identity, totals and JSON. */
-/* link: order-svc/order.c order-svc/order_wish.c order-svc/reservations.c */
+/* link: order-svc/order.c order-svc/order_wish.c order-svc/reservation_answer.c */
 #include "check.h"
 
 #include <stdio.h>
@@ -409,9 +409,12 @@ static enum reserve_end answer(struct order *order, int status, const char *text
 {
 	struct reservation reservation = {.order = order, .key_hash = ""};
 	enum reserve_end end;
+	json_t *doc;
 
 	memset(err, 0, sizeof(*err));
-	end = reservation_read(&reservation, status, str_from(text), err);
+	doc = js_parse_object(str_from(text), NULL);
+	end = reservation_read(&reservation, status, doc, err);
+	json_decref(doc);
 	if (shortage)
 		*shortage = reservation.shortage;
 	return end;
@@ -469,9 +472,45 @@ static void reservation_answers(void **state)
 	order_fini(&order);
 }
 
+static enum reserve_end one_of_many(struct order *order, const char *text)
+{
+	struct reservation reservation = {.order = order, .key_hash = ""};
+	struct err err = {0};
+	json_t *doc = js_parse_object(str_from(text), NULL);
+	enum reserve_end end = reservation_read_of_many(&reservation, doc, &err);
+
+	json_decref(doc);
+	return end;
+}
+
+#define SAID(what) "{\"results\":{\"0123456789abcdef0123456789abcdef\":" what "}}"
+
+static void answers_to_many(void **state)
+{
+	struct order order;
+
+	(void)state;
+	fill(&order);
+	assert_int_equal(one_of_many(&order, SAID("{\"status\":200,\"body\":" RESERVED(
+						     "pending", "5", "2") "}")),
+			 RESERVE_OK);
+	assert_int_equal(order.lines[0].unit_price, 500);
+	assert_int_equal(one_of_many(&order, SAID("{\"status\":503,\"body\":{\"code\":"
+						  "\"database_busy\"}}")),
+			 RESERVE_NOT_SENT);
+	/* Not a word about it, or none that can be understood: it may be held. */
+	assert_int_equal(one_of_many(&order, "{\"results\":{}}"), RESERVE_UNKNOWN);
+	assert_int_equal(one_of_many(&order, "{}"), RESERVE_UNKNOWN);
+	assert_int_equal(one_of_many(&order, "nonsense"), RESERVE_UNKNOWN);
+	assert_int_equal(one_of_many(&order, SAID("{\"status\":200}")), RESERVE_UNKNOWN);
+	assert_int_equal(one_of_many(&order, SAID("{\"status\":\"200\",\"body\":{}}")),
+			 RESERVE_UNKNOWN);
+	order_fini(&order);
+}
+
 RUN(cmocka_unit_test(short_form), cmocka_unit_test(merges_and_sorts),
     cmocka_unit_test(bad_bodies), cmocka_unit_test(line_limit), cmocka_unit_test(keys),
     cmocka_unit_test(hashes), cmocka_unit_test(totals), cmocka_unit_test(json),
     cmocka_unit_test(largest), cmocka_unit_test(names_are_cut_between_characters),
     cmocka_unit_test(problems), cmocka_unit_test(cursors),
-    cmocka_unit_test(reservation_answers))
+    cmocka_unit_test(reservation_answers), cmocka_unit_test(answers_to_many))
