@@ -32,16 +32,16 @@ static const char *const common_conf[][2] = {
 	{"isolation.level", "read_committed"},
 	{"enable.partition.eof", "true"},
 	{"allow.auto.create.topics", "false"},
-	{"fetch.wait.max.ms", "100"},
 	{"check.crcs", "true"},
 	/* A full queue stops fetching for a whole second: let bytes be the limit. */
 	{"queued.min.messages", "1000000"},
 	{NULL, NULL},
 };
-/* What groups do here is not urgent to a tenth of a second, so brokers may gather
- * for that long: fewer, larger answers. */
+/* What groups do here is not urgent to a quarter of a second, so brokers may gather
+ * for that long: fewer, larger answers, and fewer transactions with what is in them. */
 static const char *const group_conf[][2] = {
-	{"fetch.min.bytes", "16384"},
+	{"fetch.min.bytes", "262144"},
+	{"fetch.wait.max.ms", "250"},
 	{"partition.assignment.strategy", "range"},
 	{"session.timeout.ms", "10000"},
 	{"heartbeat.interval.ms", "1000"},
@@ -51,6 +51,7 @@ static const char *const group_conf[][2] = {
 };
 static const char *const everything_conf[][2] = {
 	{"fetch.min.bytes", "1"},
+	{"fetch.wait.max.ms", "100"},
 	{"queued.max.messages.kbytes", "32768"},
 	{NULL, NULL},
 };

@@ -31,6 +31,7 @@ struct publisher {
 	relay_shards held;
 	bool failing;  /* told in the log, once */
 	bool wakeable; /* nothing to do: a commit may end the rest */
+	int gather_ms; /* of the rest, the part in which nothing wakes it */
 	int backoff_ms;
 	int64_t shared_ms, measured_ms;
 	struct relay_row *rows; /* with room for a batch, as the two below */

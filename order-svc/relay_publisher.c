@@ -25,10 +25,13 @@
 #define BACKOFF_MIN  100
 #define BACKOFF_MAX  5000
 #define MEASURE_MS   2000
-/* Each batch costs a commit and a request for each partition, so when many events
- * come they are gathered: the next batch begins this long after a large one. */
-#define LARGE_BATCH 16
-#define GATHER_MS   30
+/* Each batch costs a commit and a request for each partition, whatever is in it, so
+ * the next one begins only so long after one with that many events.  The first event
+ * after a quiet time does not wait. */
+static const struct {
+	size_t events;
+	int ms;
+} gather[] = {{64, 60}, {16, 30}, {1, 15}, {0, 0}};
 
 /* ---- failures and rests ---- */
 
@@ -75,13 +78,17 @@ static void recovered(struct publisher *pub)
 	pub->backoff_ms = 0;
 }
 
+/* Commits wake it, but for the first gather_ms. */
 static void rest(struct publisher *pub, int ms)
 {
 	struct pollfd fds[] = {{.fd = pub->quit_fd, .events = POLLIN},
 			       {.fd = pub->wake_fd, .events = POLLIN}};
+	int first = pub->gather_ms < ms ? pub->gather_ms : ms;
 
-	if (ms > 0)
-		poll(fds, pub->wakeable ? 2 : 1, ms);
+	if (first > 0 && poll(fds, 1, first) != 0)
+		return;
+	if (ms > first)
+		poll(fds, pub->wakeable ? 2 : 1, ms - first);
 }
 
 /* ---- publish ---- */
@@ -158,12 +165,16 @@ static bool send_batch(struct publisher *pub, size_t n, struct err *err)
 /* How long to rest after a batch. */
 static int after_batch(struct publisher *pub, const struct relay_batch *batch)
 {
+	size_t i = 0;
+
 	if (batch->more)
 		return 0;
-	if (batch->n >= LARGE_BATCH)
-		return GATHER_MS;
+	while (batch->n < gather[i].events)
+		i++;
+	pub->gather_ms = gather[i].ms;
 	pub->wakeable = true;
-	return (int)pub->cfg->poll_ms;
+	return pub->gather_ms > pub->cfg->poll_ms ? pub->gather_ms
+						  : (int)pub->cfg->poll_ms;
 }
 
 /* Returns how long to rest. */
@@ -302,6 +313,7 @@ static int turn(struct publisher *pub)
 	struct err err;
 
 	pub->wakeable = false;
+	pub->gather_ms = 0;
 	if (!open_conn(pub, &err))
 		return fail(pub, "open", &err);
 	if (!measure(pub, &err))

@@ -19,7 +19,7 @@
  * partition: then it need not wait for others. The pause still lets the brokers
  * finish the one before, or the next has to wait for that. */
 #define QUIET_EVENTS 16
-#define QUIET_MS     10
+#define QUIET_MS     20
 /* With more than these, twice the interval: each transaction costs a broker some
  * sixty requests and appends, whatever is in it. */
 #define BUSY_EVENTS    64
