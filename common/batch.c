@@ -114,7 +114,7 @@ static void *lane_conn_new(void *owner, unsigned index)
 	struct lane *lane = owner;
 
 	(void)index;
-	return db_pool_conn_new(lane->stage->pool);
+	return db_pool_conn_new(lane->stage->pool, lane->stage->cfg.transactions);
 }
 
 /* ---- on the loop ---- */

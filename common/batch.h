@@ -33,6 +33,7 @@ typedef bool (*batch_fn)(struct db_conn *conn, void **members, size_t n, struct 
 struct batch_config {
 	const char *name; /* of threads and metrics; at most 8 bytes, a literal */
 	batch_fn run;
+	bool transactions;  /* `run` does little outside of db_tx(): saves BEGINs */
 	unsigned lanes;     /* connections */
 	unsigned max_batch; /* 1 … BATCH_MAX */
 	unsigned max_queue; /* members that may wait in one lane; more get ERR_BUSY */

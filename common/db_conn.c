@@ -53,6 +53,7 @@ void db_conn_close(struct db_conn *conn)
 	conn->my = NULL;
 	db_stmt_forget_all(conn);
 	conn->id_step = 0;
+	conn->clock = (struct db_clock){0};
 	if (conn->in_tx)
 		conn->tx_broken = true;
 }
@@ -208,7 +209,7 @@ static void set_options(MYSQL *my, const struct db_settings *cfg)
 		mysql_options(my, MYSQL_OPT_SSL_ENFORCE, &yes);
 }
 
-static bool setup_session(MYSQL *my)
+static bool setup_session(MYSQL *my, bool implicit)
 {
 	static const char *const commands[] = {
 		"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
@@ -221,7 +222,7 @@ static bool setup_session(MYSQL *my)
 		if (mysql_query(my, commands[i]) != 0)
 			return false;
 	}
-	return true;
+	return !implicit || mysql_autocommit(my, 0) == 0;
 }
 
 static void connect_failed(struct db_conn *conn)
@@ -250,7 +251,7 @@ static bool connect_now(struct db_conn *conn, struct err *err)
 	set_options(my, cfg);
 	if (mysql_real_connect(my, socket ? NULL : cfg->host, cfg->user, cfg->password,
 			       cfg->name, socket ? 0 : (unsigned)cfg->port, socket, 0) &&
-	    setup_session(my)) {
+	    setup_session(my, conn->implicit)) {
 		conn->my = my;
 		db_conn_alive(conn);
 		return true;
@@ -338,4 +339,16 @@ bool db_conn_command(struct db_conn *conn, const char *sql, struct err *err)
 		return db_conn_fault(conn, mysql_errno(conn->my), mysql_error(conn->my),
 				     started, err);
 	return true;
+}
+
+bool db_conn_end_implicit(struct db_conn *conn, bool ok, struct err *err)
+{
+	if (!conn->implicit || conn->in_tx || !conn->my)
+		return ok;
+	if (ok)
+		return db_conn_command(conn, "COMMIT", err);
+	/* What the failed statement left behind stays to be asked for. */
+	if (mysql_query(conn->my, "ROLLBACK") != 0)
+		db_conn_close(conn);
+	return false;
 }

@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 
 #include "db.h"
+#include "db_clock.h"
 #include "work.h"
 
 #define DB_STMT_SLOTS 512 /* a power of two */
@@ -51,6 +52,7 @@ struct db_conn {
 	MYSQL *my;                           /* NULL: not connected */
 	struct db_stmt stmts[DB_STMT_SLOTS]; /* open addressing */
 	unsigned n_stmts;
+	bool implicit; /* autocommit is off: a transaction needs no BEGIN */
 	bool in_tx;
 	bool tx_broken; /* the server has rolled it back, or the connection is gone */
 	/* of the last statement */
@@ -60,6 +62,7 @@ struct db_conn {
 	char errtext[ERR_TEXT_MAX];
 	uint64_t affected, insert_id;
 	int64_t id_step; /* between ids of one INSERT; 0: not asked yet */
+	struct db_clock clock;
 	/* reconnecting */
 	unsigned tries;    /* failed ones in a row */
 	int64_t failed_ms; /* monotonic, of the last one */
@@ -69,6 +72,8 @@ struct db_conn {
 
 /* db_conn.c */
 struct db_conn *db_conn_new(const struct db_settings *cfg, struct db_health *health);
+/* Ends what a statement outside of db_tx() has begun, if autocommit is off. */
+bool db_conn_end_implicit(struct db_conn *conn, bool ok, struct err *err);
 /* Connected? If allowed, tries to. false: `err` is ERR_BUSY. */
 bool db_conn_ensure(struct db_conn *conn, struct err *err);
 /* Closes it at once if the server has hung up in the meantime; never blocks. */
@@ -82,8 +87,9 @@ void db_conn_alive(struct db_conn *conn);
 /* Plain text without parameters or a result. */
 bool db_conn_command(struct db_conn *conn, const char *sql, struct err *err);
 
-/* db_pool.c: a connection like those of the pool's workers, made on its thread. */
-struct db_conn *db_pool_conn_new(struct db_pool *pool);
+/* db_pool.c: a connection like those of the pool's workers, made on its thread.
+ * `implicit`: for one that does little but transactions. */
+struct db_conn *db_pool_conn_new(struct db_pool *pool, bool implicit);
 void db_pool_conn_free(void *conn);
 void db_pool_conn_idle(void *conn);
 const struct db_settings *db_pool_settings(const struct db_pool *pool);

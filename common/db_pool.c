@@ -60,10 +60,11 @@ struct job {
 
 /* ---- workers ---- */
 
-struct db_conn *db_pool_conn_new(struct db_pool *pool)
+struct db_conn *db_pool_conn_new(struct db_pool *pool, bool implicit)
 {
 	struct db_conn *conn = db_conn_new(pool->cfg, &pool->health);
 
+	conn->implicit = implicit;
 	mysql_thread_init();
 	for (unsigned i = 0; i < DB_FAULTS; i++)
 		conn->errors[i] = pool->errors[i];
@@ -97,7 +98,7 @@ const struct db_settings *db_pool_settings(const struct db_pool *pool)
 static void *worker_new(void *owner, unsigned index)
 {
 	(void)index;
-	return db_pool_conn_new(owner);
+	return db_pool_conn_new(owner, false);
 }
 
 /* ---- jobs ---- */

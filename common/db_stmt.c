@@ -199,11 +199,22 @@ static bool begin_call(struct db_conn *conn, struct db_rows **rows, struct err *
 	return false;
 }
 
-bool db_stmt_run(struct db_conn *conn, struct db_stmt_key key, const struct db_arg *args,
-		 size_t n, struct db_rows **rows, struct err *err)
+static bool end_call(struct db_conn *conn, bool ok, struct db_rows **rows,
+		     struct err *err)
 {
-	if (!begin_call(conn, rows, err))
-		return false;
+	if (db_conn_end_implicit(conn, ok, err))
+		return true;
+	if (rows) {
+		db_rows_free(*rows);
+		*rows = NULL;
+	}
+	return false;
+}
+
+static bool run_maybe_twice(struct db_conn *conn, struct db_stmt_key key,
+			    const struct db_arg *args, size_t n, struct db_rows **rows,
+			    struct err *err)
+{
 	if (run_kept(conn, key, args, n, rows, err))
 		return true;
 	if (!wants_reprepare(conn))
@@ -211,6 +222,13 @@ bool db_stmt_run(struct db_conn *conn, struct db_stmt_key key, const struct db_a
 	db_stmt_forget_all(conn);
 	conn->failed = false;
 	return run_kept(conn, key, args, n, rows, err);
+}
+
+bool db_stmt_run(struct db_conn *conn, struct db_stmt_key key, const struct db_arg *args,
+		 size_t n, struct db_rows **rows, struct err *err)
+{
+	return begin_call(conn, rows, err) &&
+	       end_call(conn, run_maybe_twice(conn, key, args, n, rows, err), rows, err);
 }
 
 bool db_query_v(struct db_conn *conn, const char *sql, const struct db_arg *args,
@@ -238,7 +256,7 @@ bool db_query_text(struct db_conn *conn, const char *sql, const struct db_arg *a
 		return false;
 	ok = count_ok(conn, handle, n, err) && execute(conn, handle, args, n, rows, err);
 	mysql_stmt_close(handle);
-	return ok;
+	return end_call(conn, ok, rows, err);
 }
 
 bool db_exec_text(struct db_conn *conn, const char *sql, const struct db_arg *args,

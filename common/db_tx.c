@@ -102,6 +102,14 @@ static enum attempt rollback(struct tx *tx)
 	return ended(tx, DB_TX_ROLLED_BACK);
 }
 
+static bool begin(struct db_conn *conn, struct err *err)
+{
+	if (!conn->implicit)
+		return db_conn_command(conn, "BEGIN", err);
+	conn->failed = false;
+	return db_conn_ensure(conn, err);
+}
+
 static enum attempt run_once(struct tx *tx)
 {
 	struct db_conn *conn = tx->conn;
@@ -110,7 +118,7 @@ static enum attempt run_once(struct tx *tx)
 	if (tx->err)
 		*tx->err = (struct err){0};
 	conn->tx_broken = false;
-	if (!db_conn_command(conn, "BEGIN", tx->err))
+	if (!begin(conn, tx->err))
 		return fail(tx);
 	conn->in_tx = true;
 	verdict = tx->fn(conn, tx->arg, tx->err);

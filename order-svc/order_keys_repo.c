@@ -48,21 +48,6 @@ void order_lookup_fini(struct order_lookup *lookup)
 	lookup->reply = NULL;
 }
 
-static bool know_the_clock(struct db_conn *conn, struct order_clock *clock, int64_t *now,
-			   struct err *err)
-{
-	struct db_rows *rows;
-
-	if (order_clock_now(clock, now))
-		return true;
-	if (!db_query0(conn, &rows, err, "SELECT UTC_TIMESTAMP(3)"))
-		return false;
-	*now = db_time(rows, 0, 0);
-	order_clock_read(clock, *now);
-	db_rows_free(rows);
-	return true;
-}
-
 static void fill_lookup(struct order_lookup *lookup, const struct db_rows *rows,
 			size_t row)
 {
@@ -100,7 +85,7 @@ bool order_lookup_many(struct db_conn *conn, void **members, size_t n, struct er
 	size_t keys = 0;
 	int64_t now;
 
-	if (!know_the_clock(conn, &lookups[0]->op.repo->clock, &now, err))
+	if (!db_clock_ask(&lookups[0]->op.repo->clock, conn, &now, err))
 		return false;
 	for (size_t i = 0; i < n; i++) {
 		order_lookup_fini(lookups[i]);

@@ -107,7 +107,7 @@ static bool mark_cancelled(struct db_conn *conn, struct order_cancel *cancel,
 	struct order *order = &cancel->order;
 	struct order_numbers numbers = {.user_id = order->user_id, .count = 1};
 	struct order_event_row event;
-	char at[ORDER_DB_TIME_MAX];
+	char at[DB_TIME_TEXT_MAX];
 	struct order_turn turn;
 	bool ok;
 
@@ -117,7 +117,7 @@ static bool mark_cancelled(struct db_conn *conn, struct order_cancel *cancel,
 	if (!db_exec(conn, err,
 		     "UPDATE orders SET status = 'cancelled', cancelled_at = ?"
 		     " WHERE id = ? AND status = 'placed'",
-		     DB_S(order_db_time(at, turn.now)), DB_I(order->id)))
+		     DB_S(db_time_text(at, turn.now)), DB_I(order->id)))
 		return false;
 	if (db_affected(conn) != 1)
 		return err_set(err, ERR_INTERNAL,

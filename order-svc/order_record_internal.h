@@ -17,7 +17,7 @@ struct record_batch {
 	/* for the statement that is being made */
 	struct db_arg args[BATCH_MAX * 6];
 	char money[BATCH_MAX][MONEY_TEXT_MAX];
-	char at[ORDER_DB_TIME_MAX];
+	char at[DB_TIME_TEXT_MAX];
 	struct order_event_row events[BATCH_MAX];
 	size_t n_events;
 };

@@ -12,17 +12,12 @@
 
 /* ---- the stages ---- */
 
-static struct batch_stage *stage_new(struct order_repo *repo, const char *name,
-				     batch_fn run, int64_t lanes,
+static struct batch_stage *stage_new(struct order_repo *repo, struct batch_config stage,
 				     const struct order_repo_config *cfg,
 				     struct metrics *metrics, struct err *err)
 {
-	struct batch_config stage = {.name = name,
-				     .run = run,
-				     .lanes = (unsigned)lanes,
-				     .max_batch = (unsigned)cfg->max_batch,
-				     .max_queue = (unsigned)cfg->max_queue};
-
+	stage.max_batch = (unsigned)cfg->max_batch;
+	stage.max_queue = (unsigned)cfg->max_queue;
 	return batch_new(repo->loop, repo->pool, &stage, metrics, err);
 }
 
@@ -30,19 +25,26 @@ struct order_repo *order_repo_new(struct loop *loop, struct db_pool *pool,
 				  const struct order_repo_config *cfg,
 				  struct metrics *metrics, struct err *err)
 {
+	struct batch_config record = {.name = "record",
+				      .run = order_record_many,
+				      .transactions = true,
+				      .lanes = (unsigned)cfg->record_lanes};
+	struct batch_config lookup = {.name = "lookup",
+				      .run = order_lookup_many,
+				      .lanes = (unsigned)cfg->key_lanes};
+	/* Apart from the lookups, which must not wait for the commit of a refusal. */
+	struct batch_config refuse = {.name = "refuse",
+				      .run = order_refuse_many,
+				      .lanes = (unsigned)cfg->key_lanes};
 	struct order_repo *repo = xcalloc(1, sizeof(*repo));
 
 	repo->loop = loop;
 	repo->pool = pool;
-	repo->records = stage_new(repo, "record", order_record_many, cfg->record_lanes,
-				  cfg, metrics, err);
+	repo->records = stage_new(repo, record, cfg, metrics, err);
 	if (repo->records)
-		repo->lookups = stage_new(repo, "lookup", order_lookup_many,
-					  cfg->key_lanes, cfg, metrics, err);
-	/* Apart from the lookups, which must not wait for the commit of a refusal. */
+		repo->lookups = stage_new(repo, lookup, cfg, metrics, err);
 	if (repo->lookups)
-		repo->refusals = stage_new(repo, "refuse", order_refuse_many,
-					   cfg->key_lanes, cfg, metrics, err);
+		repo->refusals = stage_new(repo, refuse, cfg, metrics, err);
 	if (repo->refusals)
 		return repo;
 	order_repo_free(repo);
@@ -102,7 +104,7 @@ static void on_clock_known(void *arg)
 void order_repo_lookup(struct order_repo *repo, struct order_lookup *lookup, db_done done,
 		       void *arg)
 {
-	if (*lookup->wish->key || !order_clock_now(&repo->clock, &lookup->t0)) {
+	if (*lookup->wish->key || !db_clock_now(&repo->clock, &lookup->t0)) {
 		order_repo_add(repo, repo->lookups, lookup->wish->order.user_id,
 			       &lookup->op, done, arg);
 		return;
@@ -114,16 +116,6 @@ void order_repo_lookup(struct order_repo *repo, struct order_lookup *lookup, db_
 
 /* ---- parts of transactions ---- */
 
-struct str order_db_time(char *dst, int64_t wall_ms)
-{
-	int len = time_format(dst, wall_ms, true);
-
-	/* "…T…Z" -> "… …": both databases take only the plain form without a warning. */
-	dst[10] = ' ';
-	dst[len - 1] = '\0';
-	return (struct str){dst, (size_t)len - 1};
-}
-
 bool order_event_row_init(struct order_event_row *row, const struct order *order,
 			  const char *type, const struct order_turn *turn,
 			  const struct trace *trace, struct err *err)
@@ -133,7 +125,7 @@ bool order_event_row_init(struct order_event_row *row, const struct order *order
 	row->user_id = order->user_id;
 	row->trace = trace;
 	id_new(row->event_id);
-	order_db_time(row->at, turn->now);
+	db_time_text(row->at, turn->now);
 	jw_init(&row->payload, ORDER_JSON_MAX);
 	order_event_write(&row->payload, order, &event);
 	return jw_ok(&row->payload) ||

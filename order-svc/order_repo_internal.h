@@ -4,14 +4,14 @@
 #define ORDER_SVC_ORDER_REPO_INTERNAL_H
 
 #include "batch.h"
-#include "order_clock.h"
+#include "db_clock.h"
 #include "order_repo.h"
 
 struct order_repo {
 	struct loop *loop;
 	struct db_pool *pool;
 	struct batch_stage *records, *lookups, *refusals;
-	struct order_clock clock;
+	struct db_clock clock;
 };
 
 /* ---- on the loop ---- */
@@ -61,10 +61,6 @@ bool order_take_numbers(struct db_conn *conn, struct order_numbers *users, size_
 
 /* ---- events ---- */
 
-#define ORDER_DB_TIME_MAX 32
-/* "2025-11-24 21:13:22.123"; dst holds ORDER_DB_TIME_MAX bytes. */
-struct str order_db_time(char *dst, int64_t wall_ms);
-
 /* An event's number, and when it happened. */
 struct order_turn {
 	int64_t seq, now;
@@ -74,7 +70,7 @@ struct order_turn {
 struct order_event_row {
 	int64_t user_id;
 	char event_id[ID_HEX_LEN + 1];
-	char at[ORDER_DB_TIME_MAX];
+	char at[DB_TIME_TEXT_MAX];
 	const struct trace *trace;
 	struct jw payload;
 };

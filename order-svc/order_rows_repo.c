@@ -32,7 +32,7 @@ bool record_number_orders(struct db_conn *conn, struct record_batch *batch,
 
 	if (!order_take_numbers(conn, users, n, &batch->clock, err))
 		return false;
-	order_clock_read(&batch->now[0]->op.repo->clock, batch->clock);
+	db_clock_read(&batch->now[0]->op.repo->clock, batch->clock);
 	for (size_t u = 0; u < n; u++) {
 		for (int64_t left = users[u].count; left > 0; left--)
 			record_order(batch, i++)->seq = users[u].last - left + 1;
@@ -75,7 +75,7 @@ bool record_insert_orders(struct db_conn *conn, struct record_batch *batch,
 			" reservation_id, seq, created_at) VALUES ",
 		.row = "(?, ?, '" ORDER_CURRENCY "', 'placed', ?, ?, ?)",
 	};
-	struct str at = order_db_time(batch->at, batch->clock);
+	struct str at = db_time_text(batch->at, batch->clock);
 	struct db_arg *arg = batch->args;
 	int64_t ids[BATCH_MAX];
 

@@ -18,6 +18,7 @@
 
 #include <stdlib.h>
 
+#include "db_clock.h"
 #include "money.h"
 
 /* Rounds that decide nobody: rows that come and go under other hands. */
@@ -25,23 +26,20 @@
 
 struct reserving {
 	struct plan plan;
-	char now[32]; /* the database's clock, at the begin of the round */
+	char now[DB_TIME_TEXT_MAX]; /* the database's clock, at the begin of the round */
 	int64_t now_ms;
 	bool duplicate;
 };
 
 /* ---- insert ---- */
 
-/* One time for all rows of the round, in however many statements. */
+/* One time for all rows of the round, in however many statements.  Never later than
+ * the database's own, so nothing is held for longer than it says. */
 static bool read_clock(struct db_conn *conn, struct reserving *r, struct err *err)
 {
-	struct db_rows *rows;
-
-	if (!db_query0(conn, &rows, err, "SELECT UTC_TIMESTAMP(3)"))
+	if (!db_clock_ask(db_conn_clock(conn), conn, &r->now_ms, err))
 		return false;
-	str_copy(r->now, sizeof(r->now), db_str(rows, 0, 0));
-	r->now_ms = db_time(rows, 0, 0);
-	db_rows_free(rows);
+	db_time_text(r->now, r->now_ms);
 	return true;
 }
 
@@ -418,6 +416,7 @@ struct batch_stage *reservation_repo_stage(struct loop *loop, struct db_pool *po
 {
 	struct batch_config cfg = {.name = "reserve",
 				   .run = reservation_reserve_many,
+				   .transactions = true,
 				   .lanes = (unsigned)limits->lanes,
 				   .max_batch = (unsigned)limits->batch,
 				   .max_queue = (unsigned)limits->queue};

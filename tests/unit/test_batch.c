@@ -347,6 +347,70 @@ static void the_end_of_a_stage_answers_everybody(void **state)
 	assert_int_equal(fix.pending, 0);
 }
 
+/* ---- lanes without autocommit ---- */
+
+static enum db_verdict add_name(struct db_conn *conn, void *arg, struct err *err)
+{
+	if (!db_exec0(conn, err, "INSERT INTO t (name) VALUES ('inside')"))
+		return DB_FAIL;
+	return *(enum db_verdict *)arg;
+}
+
+/* What another connection finds. */
+static int64_t seen_outside(const char *sql)
+{
+	struct err why = {0};
+	struct db_conn *other = db_conn_open(&fix.cfg, &why);
+	int64_t n;
+
+	must(other != NULL);
+	n = number(other, sql);
+	db_conn_free(other);
+	return n;
+}
+
+static bool in_lane(struct db_conn *conn, void **members, size_t n, struct err *err)
+{
+	struct err why = {0};
+	enum db_verdict undo = DB_ROLLBACK, keep = DB_COMMIT;
+	struct db_rows *rows;
+
+	(void)members, (void)n, (void)err;
+	must(db_tx(conn, add_name, &undo, &why) == DB_TX_ROLLED_BACK);
+	must(seen_outside("SELECT COUNT(*) FROM t") == 0);
+	must(db_tx(conn, add_name, &keep, &why) == DB_TX_COMMITTED);
+	must(seen_outside("SELECT COUNT(*) FROM t WHERE name = 'inside'") == 1);
+	must(db_exec0(conn, &why, "INSERT INTO t (name) VALUES ('outside')"));
+	must(seen_outside("SELECT COUNT(*) FROM t WHERE name = 'outside'") == 1);
+	must(!db_exec0(conn, &why, "INSERT INTO t (name) VALUES ('outside')"));
+	must(db_is_duplicate(conn, "by_name"));
+	must(db_query0(conn, &rows, &why, "SELECT id FROM t"));
+	db_rows_free(rows);
+	/* Else its locks would hold up whoever changes the table. */
+	must(seen_outside("SELECT COUNT(*) FROM information_schema.innodb_trx") == 0);
+	return true;
+}
+
+static void a_lane_of_transactions_leaves_none_open(void **state)
+{
+	struct batch_config cfg = {.name = "test",
+				   .run = in_lane,
+				   .transactions = true,
+				   .lanes = 1,
+				   .max_batch = 8,
+				   .max_queue = 8};
+	struct err err = {0};
+	struct batch_stage *stage = batch_new(fix.loop, fix.pool, &cfg, NULL, &err);
+	struct member m = {0};
+
+	(void)state;
+	assert_non_null(stage);
+	add(stage, &m);
+	loop_run(fix.loop);
+	assert_int_equal(m.err.code, ERR_NONE);
+	batch_free(stage);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -360,6 +424,7 @@ int main(void)
 		DB_TEST(a_database_that_hangs_is_not_tried_for_each),
 		DB_TEST(a_full_lane_refuses),
 		DB_TEST(the_end_of_a_stage_answers_everybody),
+		DB_TEST(a_lane_of_transactions_leaves_none_open),
 	};
 
 	return run_db_tests("test_batch", tests, ARRAY_LEN(tests));

@@ -2,7 +2,7 @@
  * test_order_batch.c - orders that share a transaction, each with its own end,
  * against a real server.
  */
-/* link: order-svc/order.c order-svc/order_wish.c order-svc/order_clock.c */
+/* link: order-svc/order.c order-svc/order_wish.c */
 /* link: order-svc/order_repo.c order-svc/order_read_repo.c order-svc/order_keys_repo.c */
 /* link: order-svc/order_record_repo.c order-svc/order_rows_repo.c */
 /* link: order-svc/order_numbers_repo.c */

@@ -2,7 +2,7 @@
  * test_order_stages.c - the repository as handlers use it: orders that wait share
  * a transaction, a bad one fails alone, a full queue says so, two processes agree.
  */
-/* link: order-svc/order.c order-svc/order_wish.c order-svc/order_clock.c */
+/* link: order-svc/order.c order-svc/order_wish.c */
 /* link: order-svc/order_repo.c order-svc/order_read_repo.c order-svc/order_keys_repo.c */
 /* link: order-svc/order_record_repo.c order-svc/order_rows_repo.c */
 /* link: order-svc/order_numbers_repo.c */
@@ -271,10 +271,10 @@ static void an_order_without_a_key_asks_for_the_clock_once(void **state)
 		assert_true(keyless.t0 > database_ms() - 2000);
 	}
 	/* An old reading is none. */
-	repo->clock.read_ms -= ORDER_CLOCK_MAX_AGE_MS + 1;
+	repo->clock.read_ms -= DB_CLOCK_MAX_AGE_MS + 1;
 	assert_int_equal(look_up_without_key(repo), 2);
 	/* After a machine was frozen with its clock: earlier, so never too long. */
-	order_clock_read(&repo->clock, database_ms() - 3600 * 1000);
+	db_clock_read(&repo->clock, database_ms() - 3600 * 1000);
 	assert_int_equal(look_up_without_key(repo), 2);
 	assert_true(keyless.t0 <= database_ms() - 3600 * 1000);
 	order_repo_free(repo);
