@@ -7,9 +7,10 @@
 /* link: product-svc/reservation.c product-svc/reservation_plan.c product-svc/product.c */
 /* link: product-svc/reservation_repo.c product-svc/reservation_moves_repo.c */
 /* link: product-svc/reservation_move.c */
-/* link: order-svc/order.c order-svc/order_wish.c order-svc/order_clock.c */
+/* link: order-svc/order.c order-svc/order_wish.c */
 /* link: order-svc/order_repo.c order-svc/order_read_repo.c order-svc/order_keys_repo.c */
 /* link: order-svc/order_record_repo.c order-svc/order_rows_repo.c */
+/* link: order-svc/order_numbers_repo.c */
 #include "order_batch_fixture.h"
 #include "placement.h"
 #include "product-svc/reservation_repo.h"
