@@ -109,6 +109,31 @@ def test_database_away_in_flight(pair, users, products):
     check(pair, users, products, load)
 
 
+def unknown_commits(stack):
+    """Transactions of which nobody can say whether they were carried out, so far."""
+    words = "may or may not have been placed"
+    return sum(stack.log(f"order-svc.{n}").count(words) for n in (1, 2))
+
+
+def test_database_killed_during_commits(pair, users, products):
+    """-9, with forty buyers' orders in shared transactions; again until it met COMMITs at least twice."""
+    before = unknown_commits(pair)
+    with Buyers(pair, users, products, threads=40) as load:
+        for _ in range(8):
+            placed = len(load.placed)
+            until(lambda least=placed + 100: len(load.placed) > least, 60, "orders between two kills")
+            pair.kill("mysql")
+            pair.start("mysql")
+            if unknown_commits(pair) >= before + 2:
+                break
+    assert not load.failures and unknown_commits(pair) > before
+    members, batches = (
+        pair.metric("order-svc", f"shop_batch_{what}", 'stage="record"') for what in ("members_total", "seconds_count")
+    )
+    assert members > 1.2 * batches, "orders did not share transactions"
+    check(pair, users, products, load)
+
+
 def test_kafka_away_while_ordering(pair, users, products):
     with Buyers(pair, users, products) as load:
         time.sleep(0.5)
