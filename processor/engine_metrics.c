@@ -60,6 +60,8 @@ static void init_restore(struct engine_metrics *m, struct metrics *metrics)
 					      "records read to restore state", NULL);
 	m->restore_seconds = metrics_histogram(metrics, P "restore_seconds",
 					       "time to restore an assignment", NULL);
+	m->restoring = metrics_gauge(metrics, P "restoring",
+				     "partitions whose state is not read back yet", NULL);
 	m->restore_timeouts =
 		metrics_counter(metrics, P "restore_timeouts_total",
 				"restores that passed their deadline (alarm)", NULL);

@@ -22,7 +22,7 @@ struct engine_metrics {
 	struct metric *rejected[REJECT_COUNT];
 	struct metric *commits, *aborts, *restarts, *commit_seconds;
 	struct metric *rebalances, *restores, *restore_seconds, *restored_records;
-	struct metric *restore_timeouts;
+	struct metric *restoring, *restore_timeouts;
 	struct metric *lag, *partitions, *users, *windows;
 };
 

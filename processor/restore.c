@@ -32,11 +32,13 @@ struct restoring {
 	struct engine *engine;
 	rd_kafka_topic_partition_list_t *list;
 	struct goal *goal; /* by position in `list` */
+	int missing;       /* goals not reached yet */
 	int64_t deadline_ms;
 	int64_t records;
 };
 
-/* false: stopped, failed, or out of time, which is an alarm. */
+/* false: stopped, failed, or out of time, which is an alarm: then all begins again,
+ * and goes on by itself when what held it up has been put right. */
 static bool go_on(struct restoring *r, const char *step)
 {
 	struct engine *engine = r->engine;
@@ -47,7 +49,7 @@ static bool go_on(struct restoring *r, const char *step)
 	if (time_mono_ms() < r->deadline_ms)
 		return true;
 	metric_add(engine->metrics.restore_timeouts, 1);
-	return engine_fail(
+	return engine_again(
 		engine,
 		"restore: not finished in RESTORE_TIMEOUT_MS at \"%s\"; if a "
 		"transaction on %s hangs, end it with kafka-transactions abort",
@@ -84,6 +86,13 @@ static bool get_committed(struct restoring *r)
 
 /* ---- ends of the results ---- */
 
+static void goal_reached(struct restoring *r, struct goal *goal)
+{
+	goal->reached = true;
+	r->missing--;
+	metric_set(r->engine->metrics.restoring, r->missing);
+}
+
 static bool get_end(struct restoring *r, rd_kafka_t *marks, int i)
 {
 	struct goal *goal = &r->goal[i];
@@ -98,7 +107,8 @@ static bool get_end(struct restoring *r, rd_kafka_t *marks, int i)
 		if (error)
 			usleep(ASK_PAUSE_US);
 	} while (error);
-	goal->reached = goal->end <= goal->low;
+	if (goal->end <= goal->low)
+		goal_reached(r, goal);
 	return true;
 }
 
@@ -134,18 +144,12 @@ static rd_kafka_topic_partition_list_t *unread(const struct restoring *r)
 static void reached(struct restoring *r, int32_t partition, int64_t offset)
 {
 	for (int i = 0; i < r->list->cnt; i++) {
-		if (r->list->elems[i].partition == partition && offset >= r->goal[i].end)
-			r->goal[i].reached = true;
-	}
-}
+		struct goal *goal = &r->goal[i];
 
-static bool all_reached(const struct restoring *r)
-{
-	for (int i = 0; i < r->list->cnt; i++) {
-		if (!r->goal[i].reached)
-			return false;
+		if (r->list->elems[i].partition == partition && offset >= goal->end &&
+		    !goal->reached)
+			goal_reached(r, goal);
 	}
-	return true;
 }
 
 static bool take(struct restoring *r, const rd_kafka_message_t *msg)
@@ -179,7 +183,7 @@ static bool read_all(struct restoring *r, rd_kafka_t *reader)
 {
 	bool ok = true;
 
-	while (ok && !all_reached(r)) {
+	while (ok && r->missing > 0) {
 		rd_kafka_message_t *msg = rd_kafka_consumer_poll(reader, POLL_MS);
 
 		ok = go_on(r, "results");
@@ -261,6 +265,7 @@ bool restore(struct engine *engine, rd_kafka_topic_partition_list_t *list)
 		.engine = engine,
 		.list = list,
 		.goal = xcalloc((size_t)list->cnt, sizeof(struct goal)),
+		.missing = list->cnt,
 		.deadline_ms = time_mono_ms() + engine->cfg->restore_timeout_ms,
 	};
 	bool ok;
@@ -271,7 +276,9 @@ bool restore(struct engine *engine, rd_kafka_topic_partition_list_t *list)
 		engine->part[partition].state =
 			state_new(partition, (size_t)engine->cfg->max_users);
 	}
+	metric_set(engine->metrics.restoring, r.missing);
 	ok = get_committed(&r) && get_ends(&r) && read_results(&r) && settle_all(&r);
+	metric_set(engine->metrics.restoring, 0);
 	free(r.goal);
 	if (!ok)
 		return false;

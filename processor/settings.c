@@ -18,7 +18,7 @@ const struct config_entry settings_config[] = {
 		"ms between two transactions; less with few events, twice with many"),
 	CFG_INT(struct settings, restore_timeout_ms, "RESTORE_TIMEOUT_MS", "120000", 1000,
 		600000,
-		"ms for reading the state back before the process gives up and ends"),
+		"ms for reading the state back before that is an alarm and begins again"),
 	CFG_INT(struct settings, max_users, "MAX_USERS_PER_PARTITION", "1000000", 1,
 		100000000,
 		"users kept per partition; orders of further ones go to DLQ_TOPIC"),

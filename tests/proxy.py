@@ -41,6 +41,7 @@ class Proxy:
         self.bytes_per_s = 0  # 0: no limit; each way of each connection
         self.counts = collections.Counter()
         self.links = set()
+        self.errors = []  # of the proxy itself: it must not hide them behind a lost connection
         self.server = None
         self.loop = asyncio.new_event_loop()
         self.flowing = asyncio.Event()
@@ -75,6 +76,7 @@ class Proxy:
             self.loop.call_soon_threadsafe(self.loop.stop)
             self.thread.join(10)
             self.loop.close()
+        assert not self.errors, self.errors
 
     # ---- what a subclass may know better ----
 
@@ -123,7 +125,8 @@ class Proxy:
         link.end()
         for pump in pumps:
             pump.cancel()
-        await asyncio.gather(*pumps, return_exceptions=True)
+        ends = await asyncio.gather(*pumps, return_exceptions=True)
+        self.errors += [end for end in ends if isinstance(end, Exception)]
         self.links.discard(link)
 
     async def _pump(self, link, reader, writer, judge):

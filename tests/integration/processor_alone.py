@@ -5,6 +5,8 @@ import contextlib
 import json
 import random
 import secrets
+import signal
+import threading
 import time
 from collections import defaultdict
 from datetime import UTC, datetime
@@ -43,6 +45,13 @@ class Process(alone.Process):
     def metric(self, name, labels=""):
         return super().metric(f"shop_processor_{name}", labels) or 0
 
+    def stopped(self):
+        with open(f"/proc/{self.child.pid}/stat", encoding="ascii") as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] == "T"
+
+    def wake(self):
+        self.child.send_signal(signal.SIGCONT)
+
 
 class Reader:
     """Reads a topic committed, from the beginning, further with each call."""
@@ -72,7 +81,7 @@ class Alone:
     """Topics with random names on the shared broker, a producer, and the results."""
 
     def __init__(self, stack, folder, partitions=PARTITIONS):
-        self.folder, self.started = folder, []
+        self.folder, self.started, self.partitions = folder, [], partitions
         self.name = f"p{secrets.token_hex(4)}"
         self.bootstrap = stack["kafka"]["bootstrap"]
         self.binary = alone.binary("processor", stack["mode"])
@@ -118,7 +127,32 @@ class Alone:
         self.producer.produce(self.orders, key=key, value=value, **where)
         self.producer.poll(0)
 
+    def send_bare(self, *events):
+        """Without numbers, so that nothing forgives an event that is counted twice: a transaction
+        should then hold more orders of a user than the 16 that are remembered."""
+        for event in events:
+            del event["seq"]
+        self.send(*events)
+
     # ---- results ----
+
+    def exact(self, model, seconds=30):
+        """Waits until the results are what the model says."""
+        deadline = time.monotonic() + seconds
+        while problems := model.problems(self.state()):
+            assert time.monotonic() < deadline, problems[:5]
+            time.sleep(0.05)
+        assert versions_go_back(self.history()) == []
+
+    def undecided(self):
+        """Partitions of the results on which a transaction is open."""
+        ends = []
+        for level in ("read_committed", "read_uncommitted"):
+            consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": "ends", "isolation.level": level})
+            places = [TopicPartition(self.results, p) for p in range(self.partitions)]
+            ends.append([consumer.get_watermark_offsets(place, timeout=10)[1] for place in places])
+            consumer.close()
+        return [p for p in range(self.partitions) if ends[0][p] != ends[1][p]]
 
     def history(self):
         """All committed records of the results in order: (partition, key, value)."""
@@ -140,6 +174,29 @@ class Alone:
             if letter["value_b64"] is not None:
                 letter["value"] = base64.b64decode(letter["value_b64"])
         return letters
+
+
+class Load:
+    """Sends the model's events all the time, until the block ends."""
+
+    def __init__(self, alone, model, pause=0.002):
+        self.alone, self.model, self.pause = alone, model, pause
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._send, daemon=True)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join(20)
+        assert self.alone.producer.flush(60) == 0
+
+    def _send(self):
+        while not self.over.wait(self.pause):
+            event = self.model.event()
+            self.alone.send_raw(str(event["user_id"]).encode(), json.dumps(event).encode())
 
 
 class Model:

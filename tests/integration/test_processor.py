@@ -2,7 +2,6 @@
 
 import json
 import random
-import signal
 import time
 
 import pytest
@@ -11,25 +10,6 @@ from processor_alone import Alone, Model, Process, rfc3339, versions_go_back
 from shop_stack import until
 
 MINUTE = 60
-
-
-@pytest.fixture
-def alone(stack, tmp_path):
-    one = Alone(stack, tmp_path)
-    yield one
-    one.close()
-
-
-def exact(alone, model, seconds=30):
-    """Waits until the results are what the model says."""
-    deadline = time.monotonic() + seconds
-    while True:
-        problems = model.problems(alone.state())
-        if not problems:
-            break
-        assert time.monotonic() < deadline, problems[:5]
-        time.sleep(0.05)
-    assert versions_go_back(alone.history()) == []
 
 
 def order(user_id, order_id, price=10.0, when=None, **more):
@@ -43,7 +23,7 @@ def test_counts_orders_and_cancellations(alone):
     processor = alone.start()
     model = Model(1)
     alone.send(*model.events(500))
-    exact(alone, model)
+    alone.exact(model)
     assert processor.metric("events_total") == 500
     assert processor.metric("aborts_total") == 0
     until(lambda: processor.metric("lag") == 0)
@@ -64,17 +44,17 @@ def test_restart_restores_the_state(alone):
     model = Model(2)
     processor = alone.start()
     alone.send(*model.events(300))
-    exact(alone, model)
+    alone.exact(model)
     assert processor.stop() == 0
     alone.send(*model.events(300))
     processor = alone.start()
-    exact(alone, model)
+    alone.exact(model)
     assert processor.metric("restores_total") == 4
     assert processor.metric("restored_records_total") > 0
     processor.kill()
     alone.send(*model.events(100))
     alone.start()
-    exact(alone, model)
+    alone.exact(model)
 
 
 def test_duplicates_count_once(alone):
@@ -82,13 +62,13 @@ def test_duplicates_count_once(alone):
     processor = alone.start()
     events = model.events(400)
     alone.send(*events, *events[:200])
-    exact(alone, model)
+    alone.exact(model)
     until(lambda: processor.metric("duplicates_total") == 200)
     processor.stop()
     processor = alone.start()
     alone.send(*events)
     until(lambda: processor.metric("duplicates_total") == 400)
-    exact(alone, model)
+    alone.exact(model)
 
 
 def test_reordered_events_count(alone):
@@ -99,7 +79,7 @@ def test_reordered_events_count(alone):
     # At most 40 places apart, so at most 40 numbers of any user.
     events = [e for _, e in sorted((i + shuffle.random() * 40, e) for i, e in enumerate(events))]
     alone.send(*events)
-    exact(alone, model)
+    alone.exact(model)
 
 
 def test_five_fields_are_enough(alone):
@@ -243,6 +223,7 @@ def test_idle_processor_holds_no_transaction(alone):
     commits = processor.metric("commits_total")
     time.sleep(1)
     assert processor.metric("commits_total") == commits
+    assert alone.undecided() == []
 
 
 # ---- faults ----
@@ -265,12 +246,12 @@ class Supervisor:
             if process.child.poll() is not None:
                 self.deaths += 1
                 self.running[slot] = self._start(slot)
-            elif stopped(process) and slot not in self.asleep:
+            elif process.stopped() and slot not in self.asleep:
                 self.stops += 1
                 self.asleep[slot] = time.monotonic() + random.choice([0.3, 1, 12])
             elif slot in self.asleep and time.monotonic() > self.asleep[slot]:
                 del self.asleep[slot]
-                process.child.send_signal(signal.SIGCONT)
+                process.wake()
 
     def end(self):
         """Calm: no failpoints from here on."""
@@ -292,22 +273,18 @@ FAULTS = [
 
 @pytest.mark.parametrize(("failpoints", "slots"), FAULTS)
 def test_exact_under_faults(alone, failpoints, slots):
-    # Two users and no seq: a transaction holds more of a user's orders than the 16 that are
-    # remembered, so nothing would forgive one that is counted twice.
+    # Two users and no seq: nothing would forgive an event that is counted twice.
     # From two hours ago: however many events it takes, none is ahead of the clock.
     model = Model(failpoints, users=2, start=time.time() - 7200)
     supervisor = Supervisor(alone, slots, failpoints)
     began = time.monotonic()
     wanted = 2 if "kill" in failpoints else 0
     while time.monotonic() - began < (5 if supervisor.deaths >= wanted else 40):
-        events = model.events(80)
-        for event in events:
-            del event["seq"]
-        alone.send(*events)
+        alone.send_bare(*model.events(80))
         supervisor.step()
         time.sleep(0.03)
     supervisor.end()
-    exact(alone, model, 60)
+    alone.exact(model, 60)
     assert supervisor.deaths >= wanted
 
 
@@ -321,13 +298,8 @@ def test_exact_when_put_to_sleep(alone):
         supervisor.step()
         time.sleep(0.03)
     supervisor.end()
-    exact(alone, model, 60)
+    alone.exact(model, 60)
     assert supervisor.stops > 0
-
-
-def stopped(process):
-    with open(f"/proc/{process.child.pid}/stat", encoding="ascii") as stat:
-        return stat.read().rsplit(")", 1)[1].split()[0] == "T"
 
 
 def test_a_sleeper_commits_nothing(alone):
@@ -335,12 +307,12 @@ def test_a_sleeper_commits_nothing(alone):
     alone.start(0, failpoints="processor_before_produce:1:stop")
     sleeper = alone.started[0]
     alone.send(*[order(1, number, seq=number) for number in range(1, 6)])
-    until(lambda: stopped(sleeper))
+    until(sleeper.stopped)
     alone.start(1)
     until(lambda: (alone.user(1) or {}).get("orders") == 5, 30, "the other's taking over")
     alone.send(*[order(1, number, seq=number) for number in range(6, 11)])
     until(lambda: alone.user(1)["orders"] == 10)
-    sleeper.child.send_signal(signal.SIGCONT)
+    sleeper.wake()
     until(lambda: sleeper.metric("partitions") == 2, 30, "its coming back into the group")
     alone.send(order(1, 11, seq=11))
     until(lambda: alone.user(1)["orders"] == 11)
@@ -351,27 +323,27 @@ def test_slots_share_the_partitions(alone):
     model = Model(5)
     first = alone.start(0)
     alone.send(*model.events(200))
-    exact(alone, model)
+    alone.exact(model)
     second = alone.start(1)
     until(lambda: second.metric("partitions") == 2 and first.metric("partitions") == 2, 30)
     alone.send(*model.events(200))
-    exact(alone, model)
+    alone.exact(model)
     assert first.stop() == 0
     alone.send(*model.events(200))
     # Its partitions are kept for it for as long as a restart may take.
-    exact(alone, model, 40)
+    alone.exact(model, 40)
 
 
 def test_of_two_processes_with_one_slot_one_ends(alone):
     model = Model(6)
     twins = [alone.start(0)]
     alone.send(*model.events(100))
-    exact(alone, model)
+    alone.exact(model)
     twins.append(alone.start(0, wait=False))
     # Each begins again a few times before it believes in the other.
     until(lambda: any(twin.child.poll() is not None for twin in twins), 60, "the end of one of them")
     alone.send(*model.events(100))
-    exact(alone, model)
+    alone.exact(model)
     ended = [twin for twin in twins if twin.child.poll() is not None]
     assert len(ended) == 1
     assert ended[0].child.returncode == 1
@@ -466,7 +438,7 @@ def test_broker_away_inside_a_transaction(new_stack, tmp_path):
         model = Model(7)
         processor = alone.start()
         alone.send(*model.events(100))
-        exact(alone, model)
+        alone.exact(model)
         events = model.events(400)
         for event in events[:200]:
             alone.send_raw(str(event["user_id"]).encode(), json.dumps(event).encode())
@@ -477,7 +449,7 @@ def test_broker_away_inside_a_transaction(new_stack, tmp_path):
         own.start("kafka")
         alone.producer.flush(30)
         alone.send(*events[200:])
-        exact(alone, model, 60)
+        alone.exact(model, 60)
         assert processor.stop() == 0
     finally:
         alone.close()

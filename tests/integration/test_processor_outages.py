@@ -1,62 +1,14 @@
 """The processor when it is told to stop, when a twin runs, and when the broker goes away."""
 
 import json
-import threading
 import time
 
 import pytest
 import requests
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from load import Buyers
-from processor_alone import PARTITIONS, Alone, Model, versions_go_back
+from processor_alone import PARTITIONS, Alone, Load, Model, versions_go_back
 from shop_stack import runs, until
-
-
-@pytest.fixture
-def alone(stack, tmp_path):
-    one = Alone(stack, tmp_path)
-    yield one
-    one.close()
-
-
-def exact(alone, model, seconds=30):
-    """Waits until the results are what the model says."""
-    until(lambda: not model.problems(alone.state()), seconds, "exact totals")
-    assert versions_go_back(alone.history()) == []
-
-
-class Load:
-    """Sends the model's events all the time, until the block ends."""
-
-    def __init__(self, alone, model, pause=0.002):
-        self.alone, self.model, self.pause = alone, model, pause
-        self.over = threading.Event()
-        self.thread = threading.Thread(target=self._send, daemon=True)
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.over.set()
-        self.thread.join(20)
-        assert self.alone.producer.flush(60) == 0
-
-    def _send(self):
-        while not self.over.wait(self.pause):
-            event = self.model.event()
-            self.alone.send_raw(str(event["user_id"]).encode(), json.dumps(event).encode())
-
-
-def undecided(alone):
-    """Partitions of the results on which a transaction is open."""
-    ends = []
-    for level in ("read_committed", "read_uncommitted"):
-        consumer = Consumer({"bootstrap.servers": alone.bootstrap, "group.id": "ends", "isolation.level": level})
-        places = [TopicPartition(alone.results, p) for p in range(PARTITIONS)]
-        ends.append([consumer.get_watermark_offsets(place, timeout=10)[1] for place in places])
-        consumer.close()
-    return [p for p in range(PARTITIONS) if ends[0][p] != ends[1][p]]
 
 
 def test_stop_under_load_ends_the_transaction(alone):
@@ -67,9 +19,9 @@ def test_stop_under_load_ends_the_transaction(alone):
         with Load(alone, model):
             until(lambda one=processor: one.metric("commits_total") >= 2)
             assert processor.stop() == 0
-            assert undecided(alone) == []
+            assert alone.undecided() == []
     alone.start()
-    exact(alone, model)
+    alone.exact(model)
 
 
 @pytest.mark.slow
@@ -90,7 +42,7 @@ def test_stop_while_the_broker_is_away(new_stack, tmp_path):
             assert time.monotonic() - began < 15
             own.start("kafka")
         alone.start()
-        exact(alone, model, 60)
+        alone.exact(model, 60)
     finally:
         alone.close()
 
@@ -146,7 +98,7 @@ def test_broker_away_for_longer_than_a_transaction_lives(new_stack, tmp_path):
             own.kill("kafka")
             time.sleep(75)
             own.start("kafka")
-        exact(alone, model, 60)
+        alone.exact(model, 60)
         assert processor.stop() == 0
     finally:
         alone.close()
@@ -157,10 +109,10 @@ def test_the_state_knows_its_offset(alone, step):
     """Offsets that were set by hand neither count an event again nor leave one out."""
     model = Model("offsets", users=3)
     processor = alone.start()
-    send_bare(alone, model, 300)
-    exact(alone, model)
+    alone.send_bare(*model.events(300))
+    alone.exact(model)
     assert processor.stop() == 0
-    send_bare(alone, model, 300)
+    alone.send_bare(*model.events(300))
     group = Consumer({"bootstrap.servers": alone.bootstrap, "group.id": alone.name})
     places = group.committed([TopicPartition(alone.orders, p) for p in range(PARTITIONS)], timeout=10)
     for place in places:
@@ -175,15 +127,7 @@ def test_the_state_knows_its_offset(alone, step):
     until(moved, 30, "a group without members")
     group.close()
     alone.start()
-    exact(alone, model)
-
-
-def send_bare(alone, model, count):
-    """Nothing in these events would forgive one that is counted twice."""
-    events = model.events(count)
-    for event in events:
-        del event["seq"]
-    alone.send(*events)
+    alone.exact(model)
 
 
 @pytest.mark.slow
@@ -195,5 +139,5 @@ def test_takes_over_what_a_dead_process_left_open(alone):
     with Load(alone, model):
         until(lambda: dead.child.poll() is not None, 60, "the end of the other")
     assert heir.child.poll() is None
-    exact(alone, model, 120)
+    alone.exact(model, 120)
     assert heir.stop() == 0

@@ -1,0 +1,355 @@
+"""Failure scenarios of the processor, numbered as in tests/scenarios.md: what dies, sleeps or gets lost in
+the middle of a transaction, and that the totals are exact all the same."""
+
+import json
+import time
+
+import kafka_proxy as kp
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import NewPartitions
+from kafka_raw import delete_records
+from processor_alone import Load, Model, versions_go_back
+from shop_stack import until
+from test_processor import order
+
+# Two users and bare events: nothing forgives an event that is counted twice.
+BARE = 2
+
+
+def bare_model(name):
+    return Model(name, users=BARE, start=time.time() - 7200)
+
+
+def counted(alone, model, processor=None):
+    """A processor that has counted something before it comes to the fault; ends if it is not given."""
+    one = processor or alone.start()
+    alone.send_bare(*model.events(200))
+    alone.exact(model)
+    if not processor:
+        assert one.stop() == 0
+
+
+def through(proxy):
+    return {"KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{proxy.port}"}
+
+
+# ---- 1 to 3: killed inside a transaction ----
+
+
+def killed_inside(alone, model, point):
+    """Killed while it waits at `point`, when what it wrote is at the broker; the number of results before."""
+    counted(alone, model)
+    before = len(alone.history())
+    dead = alone.start(failpoints=f"{point}:1:delay:20000")
+    alone.send_bare(*model.events(200))
+    until(alone.undecided, 20, "results of an open transaction")
+    dead.kill()
+    assert len(alone.history()) == before
+    return before
+
+
+@pytest.mark.parametrize("number, point", [(1, "processor_produced"), (2, "processor_offsets_sent")])
+def test_s01_s02_killed_before_commit(alone, number, point):
+    model = bare_model(point)
+    before = killed_inside(alone, model, point)
+    began = time.monotonic()
+    heir = alone.start()
+    alone.exact(model)
+    # At once, by its slot, and not only when the transaction's time has passed.
+    assert time.monotonic() - began < 20 and alone.undecided() == []
+    assert heir.metric("events_total") == 200 and len(alone.history()) > before
+
+
+def test_s03_killed_after_commit(alone):
+    model = bare_model("s03")
+    counted(alone, model)
+    dead = alone.start(wait=False, failpoints="processor_committed:1:kill")
+    alone.send_bare(*model.events(200))
+    until(lambda: dead.child.poll() is not None)
+    # What the dead one committed is not looked at again.
+    done = events_in(alone.state())
+    assert 200 < done <= 400
+    heir = alone.start()
+    alone.exact(model)
+    assert heir.metric("events_total") == 400 - done
+
+
+def events_in(state):
+    return sum(v["orders"] + v["cancelled"] for k, v in state.items() if k.startswith("w:"))
+
+
+# ---- 4, 5: answers get lost ----
+
+
+def test_s04_commit_answer_lost(alone, proxy):
+    model = bare_model("s04")
+    processor = alone.start(**through(proxy))
+    counted(alone, model, processor)
+    proxy.eat(kp.END_TXN, 2)
+    alone.send_bare(*model.events(200))
+    alone.exact(model)
+    until(lambda: proxy.done("eat", kp.END_TXN) == 2)
+    assert processor.metric("aborts_total") == processor.metric("restarts_total") == 0
+    assert processor.metric("events_total") == 400
+    assert processor.stop() == 0
+
+
+@pytest.mark.parametrize("fault", ["eat", "drop"])
+def test_s05_answers_lost_inside_a_transaction(alone, proxy, fault):
+    model = bare_model(f"s05-{fault}")
+    processor = alone.start(**through(proxy))
+    counted(alone, model, processor)
+    for api in (kp.PRODUCE, kp.ADD_PARTITIONS_TO_TXN, kp.ADD_OFFSETS_TO_TXN, kp.TXN_OFFSET_COMMIT):
+        getattr(proxy, fault)(api, 2)
+        alone.send_bare(*model.events(200))
+        until(lambda api=api: proxy.done(fault, api) == 2, 20, f"{fault} {api}")
+        alone.exact(model)
+    assert processor.stop() == 0
+
+
+# ---- 7, 10: sleepers ----
+
+
+def test_s07_sleeper_that_had_sent_its_offsets(alone):
+    """Nobody goes on before it is decided what becomes of its transaction; here it wakes up and commits."""
+    sleeper = alone.start(0, failpoints="processor_offsets_sent:1:stop")
+    alone.send(*[order(1, number, seq=number) for number in range(1, 6)])
+    until(sleeper.stopped)
+    heir = alone.start(1)
+    until(lambda: "_ASSIGN_PARTITIONS" in heir.text(), 30, "the heir's partitions")
+    time.sleep(2)
+    assert alone.user(1) is None and heir.metric("partitions") == 0
+    sleeper.wake()
+    until(lambda: (alone.user(1) or {}).get("orders") == 5, 30, "its transaction")
+    sleeper.kill()
+    alone.send(*[order(1, number, seq=number) for number in range(6, 11)])
+    until(lambda: alone.user(1)["orders"] == 10, 40)
+    assert versions_go_back(alone.history()) == []
+
+
+def test_s10_assignment_lost(alone, proxy):
+    """Cut off for longer than the group waits: another counts on, and what it held itself is worth nothing."""
+    model = bare_model("s10")
+    cut_off = alone.start(0, **through(proxy))
+    counted(alone, model, cut_off)
+    with Load(alone, model):
+        proxy.freeze()
+        heir = alone.start(1)
+        until(lambda: heir.metric("partitions") == 4, 40, "the heir's partitions")
+        proxy.thaw()
+        until(lambda: cut_off.metric("partitions") == 2, 40, "its coming back")
+    assert '"lost":true' in cut_off.text().replace('": ', '":')
+    alone.exact(model)
+    assert [one.stop() for one in (cut_off, heir)] == [0, 0]
+
+
+@pytest.mark.slow
+def test_s10_stuck_for_too_long(alone):
+    """An engine that does not turn is ended by the process itself, long before the group would do it."""
+    model = bare_model("stuck")
+    counted(alone, model)
+    stuck = alone.start(failpoints="processor_before_produce:1:delay:90000")
+    alone.send_bare(*model.events(200))
+    until(lambda: stuck.child.poll() is not None, 60, "its end")
+    assert "the engine is stuck" in stuck.text()
+    alone.start()
+    alone.exact(model)
+
+
+# ---- 9: scaling ----
+
+
+def test_s09_instances_come_and_go(alone):
+    model = bare_model("s09")
+    running = [alone.start(0)]
+    with Load(alone, model, 0.001):
+        for slot in (1, 2, 3):
+            running.append(alone.start(slot))
+            time.sleep(2)
+        for _ in range(2):
+            assert running.pop().stop() == 0
+            time.sleep(1)
+    alone.exact(model, 60)
+    until(lambda: sum(one.metric("lag") for one in running) == 0)
+    until(lambda: sum(one.metric("partitions") for one in running) == 4, 30)
+
+
+# ---- 13, 14: errors of the broker ----
+
+MOVES = [
+    (kp.ADD_PARTITIONS_TO_TXN, kp.CONCURRENT_TRANSACTIONS),
+    (kp.ADD_OFFSETS_TO_TXN, kp.NOT_COORDINATOR),
+    (kp.ADD_OFFSETS_TO_TXN, kp.COORDINATOR_LOADING),
+    (kp.ADD_OFFSETS_TO_TXN, kp.CONCURRENT_TRANSACTIONS),
+    (kp.TXN_OFFSET_COMMIT, kp.NOT_COORDINATOR),
+    (kp.TXN_OFFSET_COMMIT, kp.COORDINATOR_LOADING),
+    (kp.END_TXN, kp.NOT_COORDINATOR),
+    (kp.END_TXN, kp.COORDINATOR_LOADING),
+    (kp.END_TXN, kp.CONCURRENT_TRANSACTIONS),
+]
+
+
+def test_s13_coordinator_moves(alone, proxy):
+    """Tried again until it works: no transaction is given up."""
+    model = bare_model("s13")
+    processor = alone.start(**through(proxy))
+    counted(alone, model, processor)
+    for api, error in MOVES:
+        before = proxy.done("fail", api)
+        proxy.fail(api, error, 2)
+        alone.send_bare(*model.events(60))
+        until(lambda api=api, before=before: proxy.done("fail", api) == before + 2, 20, f"{api} {error}")
+        alone.exact(model)
+    assert processor.metric("aborts_total") == processor.metric("restarts_total") == 0
+    assert processor.stop() == 0
+
+
+@pytest.mark.parametrize("api, error", [(kp.TXN_OFFSET_COMMIT, kp.GROUP_DENIED), (kp.PRODUCE, kp.TOPIC_DENIED)])
+def test_s14_error_that_ends_the_transaction(alone, proxy, api, error):
+    """Rolled back, read again, counted once; nobody had to take the partitions away."""
+    model = bare_model(f"s14-{api}")
+    processor = alone.start(**through(proxy))
+    counted(alone, model, processor)
+    rebalances = processor.metric("rebalances_total")
+    proxy.fail(api, error, 3)
+    alone.send_bare(*model.events(200))
+    until(lambda: proxy.done("fail", api) == 3)
+    alone.exact(model)
+    assert processor.metric("aborts_total") >= 1
+    assert processor.metric("rebalances_total") == rebalances
+    assert processor.stop() == 0
+
+
+# ---- 16 to 20: events ----
+
+
+def test_s16_repeated_after_many_others(alone):
+    """By its number for ever; without a number only while its id is among the last 16."""
+    processor = alone.start()
+    numbered = [order(1, n, seq=n) for n in range(1, 101)]
+    bare = [order(2, n) for n in range(1, 18)]
+    alone.send(*numbered, *bare)
+    alone.send(numbered[0], bare[1], bare[0])
+    until(lambda: (alone.user(1) or {}).get("orders") == 100 and (alone.user(2) or {}).get("orders") == 18)
+    until(lambda: processor.metric("duplicates_total") == 2)
+
+
+def test_s17_dead_letters_are_part_of_the_transaction(alone):
+    """However often it is aborted, each appears once, and so does what came with it."""
+    model = bare_model("s17")
+    processor = alone.start(failpoints="processor_produced:0.5:error,processor_offsets_sent:0.5:error")
+    sent = 0
+    while processor.metric("aborts_total") < 3 or sent < 5:
+        alone.send_raw(b"7", b'{"order_id": %d' % sent)
+        alone.send_bare(*model.events(60))
+        sent += 1
+    alone.exact(model)
+    until(lambda: len(alone.dead()) == sent)
+    assert len({letter["value"] for letter in alone.dead()}) == sent
+
+
+@pytest.mark.parametrize("when", ["1970-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "+300000-01-01T00:00:00Z"])
+def test_s20_clocks_that_are_wrong(alone, when):
+    """Whatever becomes of such an event, those after it are not late for that."""
+    processor = alone.start()
+    alone.send({**order(1, 1, seq=1), "timestamp": when}, order(1, 2, seq=2))
+    until(lambda: (alone.user(1) or {}).get("seq") == 2 or alone.dead())
+    alone.send(order(1, 3, seq=3))
+    until(lambda: alone.user(1)["seq"] == 3 or alone.user(1)["last_order_at"])
+    windows = [v for k, v in alone.state().items() if k.startswith("w:")]
+    assert all(0 <= time.time() - w["start"] < 86400 for w in windows)
+    assert processor.metric("late_total") == 0
+    assert alone.user(1)["orders"] + len(alone.dead()) == 3
+
+
+# ---- 22, 23: topics that change ----
+
+
+def test_s22_more_partitions_while_it_runs(alone):
+    """Users would be split: it ends, and does not start again before that is put right."""
+    processor = alone.start()
+    alone.send(order(1, 1, seq=1))
+    until(lambda: alone.user(1))
+    for future in alone.kafka.create_partitions([NewPartitions(alone.orders, 8)]).values():
+        future.result(20)
+    until(lambda: processor.child.poll() is not None, 40, "its end")
+    assert processor.child.returncode == 1 and "partitions" in processor.text()
+    again = alone.start(wait=False)
+    until(lambda: again.child.poll() is not None)
+    assert again.child.returncode == 1 and "must be the same number" in again.text()
+
+
+def test_s23_retention_took_what_was_not_counted(alone):
+    model = bare_model("s23")
+    counted(alone, model)
+    alone.send_bare(*model.events(400))
+    for partition in range(4):
+        delete_records(alone.bootstrap, alone.orders, partition, -1)
+    before = len(alone.history())
+    process = alone.start(wait=False)
+    until(lambda: process.child.poll() is not None)
+    assert process.child.returncode == 1 and "deleted by retention" in process.text()
+    assert len(alone.history()) == before
+
+
+# ---- 24: restore ----
+
+
+def open_transaction(alone, key):
+    """Somebody's transaction on the partition of `key`, for a minute or until it is ended."""
+    other = Producer({
+        "bootstrap.servers": alone.bootstrap, "transactional.id": f"{alone.name}-other", "transaction.timeout.ms": 120000,
+    })  # fmt: skip
+    other.init_transactions(20)
+    other.begin_transaction()
+    partition, last = next((p, v) for p, k, v in reversed(alone.history()) if k == key)
+    wrong = {**last, "v": last["v"] + 1, "orders": 4711}
+    other.produce(alone.results, key=key, value=json.dumps(wrong), partition=partition)
+    assert other.flush(20) == 0
+    until(lambda: partition in alone.undecided())
+    return other
+
+
+def test_s24_restore_waits_for_an_undecided_transaction(alone):
+    model = bare_model("s24")
+    counted(alone, model)
+    other = open_transaction(alone, "u:1")
+    processor = alone.start()
+    alone.send_bare(*model.events(200))
+    until(lambda: "rebalance" in processor.text())
+    time.sleep(2)
+    assert processor.metric("partitions") == 0
+    other.abort_transaction(20)
+    alone.exact(model)
+
+
+def test_s24_killed_while_restoring(alone):
+    model = Model("s24-killed", users=3000)
+    processor = alone.start()
+    alone.send(*model.events(6000))
+    alone.exact(model, 60)
+    assert processor.stop() == 0
+    alone.send(*model.events(500))
+    for _ in range(3):
+        dead = alone.start(wait=False, failpoints="processor_restoring:0.002:kill")
+        until(lambda dead=dead: dead.child.poll() is not None, 30, "its end")
+    alone.start()
+    alone.exact(model, 60)
+
+
+def test_s24_transaction_that_nobody_ends(alone):
+    """The restore gives up, says so, and begins again; when the transaction is ended by hand, all is exact."""
+    model = bare_model("s24-hangs")
+    counted(alone, model)
+    other = open_transaction(alone, "u:1")
+    processor = alone.start(RESTORE_TIMEOUT_MS=2000)
+    alone.send_bare(*model.events(200))
+    until(lambda: processor.metric("restoring") == 1, 20, "one partition that waits")
+    until(lambda: processor.metric("restore_timeouts_total") >= 2, 40, "the alarm")
+    assert "kafka-transactions abort" in processor.text()
+    assert events_in(alone.state()) == 200
+    other.abort_transaction(20)
+    alone.exact(model, 40)
+    assert processor.metric("restoring") == 0
+    assert processor.stop() == 0
