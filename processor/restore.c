@@ -37,6 +37,15 @@ struct restoring {
 	int64_t records;
 };
 
+static int32_t first_missing(const struct restoring *r)
+{
+	int i = 0;
+
+	while (i < r->list->cnt - 1 && r->goal[i].reached)
+		i++;
+	return r->list->elems[i].partition;
+}
+
 /* false: stopped, failed, or out of time, which is an alarm: then all begins again,
  * and goes on by itself when what held it up has been put right. */
 static bool go_on(struct restoring *r, const char *step)
@@ -51,9 +60,11 @@ static bool go_on(struct restoring *r, const char *step)
 	metric_add(engine->metrics.restore_timeouts, 1);
 	return engine_again(
 		engine,
-		"restore: not finished in RESTORE_TIMEOUT_MS at \"%s\"; if a "
-		"transaction on %s hangs, end it with kafka-transactions abort",
-		step, engine->cfg->results_topic);
+		"restore: not finished in RESTORE_TIMEOUT_MS at \"%s\" of %d partitions, "
+		"the first is %s [%" PRId32
+		"]; if a transaction hangs there, end it with "
+		"kafka-transactions abort",
+		step, r->missing, engine->cfg->results_topic, first_missing(r));
 }
 
 /* ---- committed offsets ---- */

@@ -31,7 +31,8 @@ def passed_on():
 
 
 def topic(kafka, name, partitions, config=None):
-    for future in kafka.create_topics([NewTopic(name, partitions, 1, config=config or {})]).values():
+    # -1: kept as often as the brokers are told to.
+    for future in kafka.create_topics([NewTopic(name, partitions, -1, config=config or {})]).values():
         future.result(20)
 
 

@@ -330,3 +330,20 @@ def test_slow_client_is_dropped(analytics):
     analytics.flush()
     assert quick.event()
     assert analytics.metric("shop_stream_dropped_total") == 1
+
+
+def test_s25_killed_in_the_middle(analytics):
+    """It owns nothing, so a new one that reads the results answers the same."""
+    analytics.start()
+    for version in range(1, 41):
+        for number in range(1, 201):
+            analytics.user(number, version, 2.0 * version, v=version)
+        analytics.producer.poll(0)
+        if version == 20:
+            until(lambda: analytics.get("summary")["total_orders"] > 0)
+            analytics.process.kill()
+    analytics.flush()
+    analytics.start()
+    summary = analytics.get("summary")
+    assert (summary["total_orders"], summary["total_revenue"]) == (200 * 40, 200 * 80.0)
+    assert {user["total_orders"] for user in analytics.get("flink/top-users")["top_users"]} == {40}

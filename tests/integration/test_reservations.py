@@ -374,6 +374,45 @@ def test_killed_before_the_answer(stack, tmp_path):
         own.close()
 
 
+def test_janitor_that_is_held_up(stack, tmp_path):
+    """Nothing comes back by itself; the next janitor sees to it."""
+    if stack["mode"] == "release":
+        pytest.skip("failpoints are compiled out")
+    own = ProductAlone(stack, tmp_path)
+    try:
+        first = own.start(FAILPOINTS="product_janitor:1:error")
+        first.create("A", stock=5)
+        one = first.reserve([("A", 5)], ttl_s=1).json()["reservation_id"]
+        time.sleep(3)
+        assert own.state(one) == "pending" and first.stock_of("A") == 0
+        own.start()
+        until(lambda: own.state(one) == "released", 10)
+        own.balance()
+    finally:
+        own.close()
+
+
+def test_killed_after_confirming(stack, tmp_path):
+    """The reservation is confirmed, the offset is not committed: the event comes again and changes nothing."""
+    if stack["mode"] == "release":
+        pytest.skip("failpoints are compiled out")
+    own = ProductAlone(stack, tmp_path)
+    try:
+        first = own.start(FAILPOINTS="product_confirm:1:kill")
+        first.create("A", stock=5)
+        one = first.reserve([("A", 2)]).json()["reservation_id"]
+        own.publish(event("order.created", 51, one))
+        until(lambda: first.process.child.poll() is not None, 20)
+        assert own.state(one) == "confirmed"
+        own.publish(event("order.cancelled", 51, one))
+        second = own.start()
+        until(lambda: own.state(one) == "returned", 30)
+        assert second.stock_of("A") == 5
+        own.balance()
+    finally:
+        own.close()
+
+
 def test_killed_between_fence_and_give_back(stack, tmp_path):
     if stack["mode"] == "release":
         pytest.skip("failpoints are compiled out")

@@ -175,6 +175,19 @@ def test_s09_instances_come_and_go(alone):
     until(lambda: sum(one.metric("partitions") for one in running) == 4, 30)
 
 
+def test_s09_killed_while_partitions_move(alone):
+    """What it was given is kept for its slot; whoever gets it counts on."""
+    model = bare_model("s09-killed")
+    first = alone.start(0)
+    counted(alone, model, first)
+    with Load(alone, model):
+        dead = alone.start(1, wait=False, failpoints="processor_rebalancing:1:kill")
+        until(lambda: dead.child.poll() is not None, 30, "its end")
+        heir = alone.start(1)
+        until(lambda: heir.metric("partitions") == 2, 30, "the heir's partitions")
+    alone.exact(model)
+
+
 # ---- 13, 14: errors of the broker ----
 
 MOVES = [
@@ -347,7 +360,8 @@ def test_s24_transaction_that_nobody_ends(alone):
     alone.send_bare(*model.events(200))
     until(lambda: processor.metric("restoring") == 1, 20, "one partition that waits")
     until(lambda: processor.metric("restore_timeouts_total") >= 2, 40, "the alarm")
-    assert "kafka-transactions abort" in processor.text()
+    partition = alone.undecided()[0]
+    assert f"{alone.results} [{partition}]; if a transaction hangs there" in processor.text()
     assert events_in(alone.state()) == 200
     other.abort_transaction(20)
     alone.exact(model, 40)
