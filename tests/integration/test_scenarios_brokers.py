@@ -1,13 +1,17 @@
 """Failure scenarios of the brokers, numbered as in tests/scenarios.md: one of one, one of three, and the
 next major version."""
 
+import sys
 import time
 
 import pytest
 from kafka_raw import coordinator_port
 from load import Buyers
 from processor_alone import Alone, Load, Model
-from shop_stack import until
+from shop_stack import ROOT, until
+
+sys.path.insert(0, str(ROOT / "tools"))
+from shopstack.kafka_home import Home  # noqa: E402
 
 VERSIONS = ["3.9.2", "4.3.1"]
 
@@ -78,3 +82,66 @@ def test_s13_shop_on_three_brokers(new_stack, version):
     count = len(load.placed)
     until(lambda: counted() == count, 60, f"{count} orders counted")
     assert sum(round(shop.totals(user)["total_spent"] * 100) for user in users) == 125 * count
+
+
+class Tool:
+    """kafka-transactions.sh, as docs/OPERATIONS.md says to use it."""
+
+    def __init__(self, bootstrap):
+        self.bootstrap, self.home = bootstrap, Home("4.3.1")
+
+    def run(self, *args):
+        text = self.home.tool("org.apache.kafka.tools.TransactionsCommand", "--bootstrap-server", self.bootstrap, *args)
+        rows = [line.split() for line in text.splitlines()]
+        return [dict(zip(rows[0], row, strict=False)) for row in rows[1:]]
+
+    def hanging(self):
+        return self.run("find-hanging", "--broker-id", "1", "--max-transaction-timeout", "0")
+
+    def abort(self, one):
+        self.run("abort", "--topic", one["Topic"], "--partition", one["Partition"], "--start-offset", one["StartOffset"])
+
+
+def ends_in(alone, model, processors):
+    """"exact", or "alarm" when a restore gave up because a transaction is not decided."""
+    deadline = time.monotonic() + 90
+    while alone.undecided() or model.problems(alone.state()):
+        if any(one.metric("restore_timeouts_total") for one in processors):
+            return "alarm"
+        assert time.monotonic() < deadline, "neither the totals nor an alarm"
+        time.sleep(0.2)
+    return "exact"
+
+
+@pytest.mark.slow
+def test_s24_single_node_of_4x_forgets_a_transaction(new_stack, tmp_path):
+    """KAFKA-20734: killed with open transactions, the node says that they are complete, but partitions lack
+    the marker. Totals are never wrong for that: an alarm, and exact after the tool has ended it."""
+    own = new_stack(programs=[], seed=False, options=["--kafka-version", "4.3.1"])
+    alone, tool = Alone(own, tmp_path), Tool(own["kafka"]["bootstrap"])
+    try:
+        model = Model("4.x", users=200, start=time.time() - 7200)
+        for turn in range(8):
+            settings = {"COMMIT_INTERVAL_MS": 20, "RESTORE_TIMEOUT_MS": 15000}
+            killed = [alone.start(slot, **settings) for slot in range(3)]
+            with Load(alone, model, 0.0005):
+                until(lambda one=killed[0]: one.metric("commits_total") > 50, 60)
+                own.kill("kafka")
+                for one in killed:
+                    one.kill()
+                own.start("kafka")
+            processors = [alone.start(slot, wait=False, **settings) for slot in range(3)]
+            end = ends_in(alone, model, processors)
+            print(f"round {turn}: {end}")
+            if end == "alarm":
+                found = until(tool.hanging, 60, "what hangs")
+                assert {one["Topic"] for one in found} <= {alone.results, alone.dlq, "__consumer_offsets"}
+                for one in found:
+                    tool.abort(one)
+            alone.exact(model, 90)
+            if end == "alarm":
+                break
+            for one in processors:
+                one.kill()
+    finally:
+        alone.close()

@@ -116,6 +116,9 @@ class Home:
     def __init__(self, version):
         self.version = version
         self.dir = cache_dir() / f"kafka-{version}"
+        self.pom = ROOT / "tools" / "kafka" / f"pom-{version}.xml"
+        # A changed list of jars is another folder: brokers may run from the one before.
+        self.lib = self.dir / f"lib-{hashlib.sha256(self.pom.read_bytes()).hexdigest()[:8]}"
         self.log_file, self.log_text, *self.log_options = LOGGING[version[0]]
 
     def prepare(self, progress, nodes=1):
@@ -160,9 +163,14 @@ class Home:
         *others, last = self.log_options
         return [*others, f"{last}{self.dir / self.log_file}"]
 
+    def tool(self, main, *args):
+        """One of Kafka's own tools, by its main class; what it printed."""
+        command = [java(), "-XX:TieredStopAtLevel=1", *self._logging(), "-cp", self._classpath(), main, *args]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
     def _classpath(self):
         # Spelled out in order: the class archive is only valid for the same list.
-        return ":".join(str(jar) for jar in sorted((self.dir / "lib").glob("*.jar")))
+        return ":".join(str(jar) for jar in sorted(self.lib.glob("*.jar")))
 
     def _archive(self):
         version = subprocess.run([java(), "-version"], capture_output=True, text=True, check=False)
@@ -177,20 +185,19 @@ class Home:
             yield
 
     def _fetch_jars(self, progress):
-        lib = self.dir / "lib"
-        if (lib / f"kafka_2.13-{self.version}.jar").exists() and (self.dir / "fetched").exists():
+        if self.lib.is_dir():
             return
         if not shutil.which("mvn"):
             raise StackError("mvn is missing; run tools/install run")
         progress.say(f"fetching Apache Kafka {self.version} (46 MB, once)")
-        shutil.rmtree(lib, ignore_errors=True)
-        pom = ROOT / "tools" / "kafka" / f"pom-{self.version}.xml"
-        command = ["mvn", "-B", "-q", "-f", pom, "dependency:copy-dependencies"]
-        command.append(f"-DoutputDirectory={lib}")
+        partial = self.dir / "fetching"
+        shutil.rmtree(partial, ignore_errors=True)
+        command = ["mvn", "-B", "-q", "-f", self.pom, "dependency:copy-dependencies"]
+        command.append(f"-DoutputDirectory={partial}")
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise StackError(f"maven could not fetch Kafka:\n{done.stdout[-2000:]}")
-        (self.dir / "fetched").touch()
+        os.replace(partial, self.lib)
 
     def _format_folder(self, node_id, nodes):
         target = self.formatted(node_id)
