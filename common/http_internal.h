@@ -19,6 +19,7 @@
 #include <time.h>
 
 #include "http.h"
+#include "http_date.h"
 #include "http_parse.h"
 
 /* More than this waits in the socket, not in our memory. Above the largest head. */
@@ -92,9 +93,7 @@ struct http_server {
 	loop_fn drained; /* NULL: told already */
 	void *drained_arg;
 	struct loop_timer *turn; /* tells `drained` on a turn of its own */
-	time_t date_s;           /* the second that `date` shows */
-	char date[40];
-	size_t date_len;
+	struct http_date date;
 };
 
 struct http_alloc_block {

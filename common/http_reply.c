@@ -18,21 +18,6 @@
 #include "log.h"
 #include "timeutil.h"
 
-/* The Date field's value: made once a second. */
-static struct str http_date(struct http_server *server)
-{
-	time_t now = (time_t)(time_now_ms() / 1000);
-	struct tm tm;
-
-	if (now != server->date_s) {
-		gmtime_r(&now, &tm);
-		server->date_len = strftime(server->date, sizeof(server->date),
-					    "%a, %d %b %Y %H:%M:%S GMT", &tm);
-		server->date_s = now;
-	}
-	return (struct str){server->date, server->date_len};
-}
-
 bool http_reply_to_head(const struct http_req *req)
 {
 	return req->msg->head.method == HTTP_HEAD;
@@ -53,7 +38,7 @@ static void write_head(struct http_text *w, struct http_req *req, int status,
 	http_text_add(w, STR(" "));
 	http_text_add(w, str_from(http_reason(status)));
 	http_text_add(w, STR("\r\n"));
-	http_text_field(w, STR("Date"), http_date(req->conn->server));
+	http_text_field(w, STR("Date"), http_date(&req->conn->server->date));
 	http_text_field(w, STR("X-Request-Id"), str_from(req->id));
 	if (fields->content_type)
 		http_text_field(w, STR("Content-Type"), str_from(fields->content_type));

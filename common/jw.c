@@ -20,6 +20,7 @@ void jw_init_fixed(struct jw *w, char *buf, size_t size)
 	w->buf = buf;
 	w->cap = size;
 	w->max = size ? size - 1 : 0;
+	w->fits = w->max;
 	w->fixed = true;
 }
 
@@ -30,24 +31,35 @@ void jw_fini(struct jw *w)
 	memset(w, 0, sizeof(*w));
 }
 
-static bool reserve(struct jw *w, size_t n)
+static bool fail(struct jw *w)
+{
+	w->failed = true;
+	w->fits = 0;
+	return false;
+}
+
+static bool grow(struct jw *w, size_t n)
 {
 	size_t cap = w->cap ? w->cap : 256;
 
-	if (w->failed || n > w->max || w->len > w->max - n) {
-		w->failed = true;
-		return false;
-	}
-	if (w->len + n + 1 <= w->cap)
-		return true;
+	if (w->failed || n > w->max || w->len > w->max - n)
+		return fail(w);
 	while (cap < w->len + n + 1)
 		cap *= 2;
 	w->buf = xrealloc(w->buf, cap);
 	w->cap = cap;
+	w->fits = cap - 1 < w->max ? cap - 1 : w->max;
 	return true;
 }
 
-static void put(struct jw *w, const char *at, size_t n)
+static inline bool reserve(struct jw *w, size_t n)
+{
+	if (w->len <= w->fits && n <= w->fits - w->len)
+		return true;
+	return grow(w, n);
+}
+
+static inline void put(struct jw *w, const char *at, size_t n)
 {
 	if (!reserve(w, n))
 		return;
@@ -55,9 +67,10 @@ static void put(struct jw *w, const char *at, size_t n)
 	w->len += n;
 }
 
-static void put_char(struct jw *w, char c)
+static inline void put_char(struct jw *w, char c)
 {
-	put(w, &c, 1);
+	if (reserve(w, 1))
+		w->buf[w->len++] = c;
 }
 
 /* What must stand before a value or key: a comma, or nothing. */
@@ -78,7 +91,7 @@ static void open_with(struct jw *w, char open, char close)
 	separate(w);
 	put_char(w, open);
 	if (w->depth == JW_MAX_DEPTH) {
-		w->failed = true;
+		fail(w);
 		return;
 	}
 	w->more[w->depth] = 0;
@@ -98,7 +111,7 @@ void jw_array(struct jw *w)
 void jw_end(struct jw *w)
 {
 	if (w->depth == 0 || w->after_key) {
-		w->failed = true;
+		fail(w);
 		return;
 	}
 	put_char(w, w->close[--w->depth]);
@@ -134,11 +147,40 @@ static size_t sequence(const char *at, size_t left)
 	return 0;
 }
 
-static void put_string(struct jw *w, struct str s)
+/* Sets the high bit of the bytes that are zero (and perhaps of others above one). */
+static inline uint64_t zero_bytes(uint64_t v)
 {
-	size_t i = 0, start = 0;
+	const uint64_t ones = 0x0101010101010101u;
 
-	put_char(w, '"');
+	return (v - ones) & ~v & ones << 7;
+}
+
+/* How many bytes can be copied as they are, from the first on? Eight at a time: most of
+ * what is written are keys and ids, and nothing else is written as often. */
+static size_t plain_length(struct str s)
+{
+	const uint64_t ones = 0x0101010101010101u;
+	size_t i = 0;
+
+	for (; i + sizeof(uint64_t) <= s.len; i += sizeof(uint64_t)) {
+		uint64_t v;
+
+		memcpy(&v, s.at + i, sizeof(v));
+		if (((v - ones * ' ') & ~v & ones << 7) | (v & ones << 7) |
+		    zero_bytes(v ^ ones * '"') | zero_bytes(v ^ ones * '\\') |
+		    zero_bytes(v ^ ones * 0x7f))
+			break;
+	}
+	while (i < s.len && !special[(unsigned char)s.at[i]])
+		i++;
+	return i;
+}
+
+static void put_special(struct jw *w, struct str s, size_t start)
+{
+	size_t i = start;
+
+	put(w, s.at, start);
 	while (i < s.len) {
 		unsigned char c = (unsigned char)s.at[i];
 
@@ -162,6 +204,17 @@ static void put_string(struct jw *w, struct str s)
 		start = i;
 	}
 	put(w, s.at + start, i - start);
+}
+
+static void put_string(struct jw *w, struct str s)
+{
+	size_t plain = plain_length(s);
+
+	put_char(w, '"');
+	if (plain == s.len)
+		put(w, s.at, s.len);
+	else
+		put_special(w, s, plain);
 	put_char(w, '"');
 }
 

@@ -23,6 +23,7 @@
 struct jw {
 	char *buf; /* owned by the writer unless taken by jw_take() */
 	size_t len, cap, max;
+	size_t fits; /* so many bytes fit without looking further; 0 once failed */
 	bool failed;
 	bool fixed; /* buf is the caller's and does not grow */
 	unsigned depth;

@@ -16,6 +16,7 @@
 #include "auth.h"
 #include "generations.h"
 #include "http_client.h"
+#include "http_date.h"
 #include "log.h"
 #include "loop.h"
 #include "metrics.h"
@@ -56,6 +57,7 @@ struct worker {
 	struct exchanges spare; /* for reuse */
 	unsigned n_spare;
 	struct log_batch log; /* the access log */
+	struct http_date date;
 	bool draining;
 	char *scratch;  /* SOCK_READ_BYTES, see sock.h */
 	int64_t now_ms; /* of the last tick */

@@ -105,6 +105,18 @@ int body_move(struct body *body, struct evbuffer *in, struct evbuffer *out,
 	return 0;
 }
 
+bool body_skip(struct body *body, struct evbuffer *in)
+{
+	if (body->done)
+		return true;
+	if (body->framing != HTTP_LENGTH || evbuffer_get_length(in) < body->left)
+		return false;
+	evbuffer_drain(in, (size_t)body->left);
+	body->left = 0;
+	body->done = true;
+	return true;
+}
+
 bool body_cut(struct body *body, struct evbuffer *out)
 {
 	if (body->framing == HTTP_LENGTH)

@@ -26,6 +26,9 @@ void body_init(struct body *body, const struct http_head *head, uint64_t max,
  * with: 400 413 431. */
 int body_move(struct body *body, struct evbuffer *in, struct evbuffer *out,
 	      uint64_t *moved);
+/* Drops a body that is there whole, unless its end is not plain to see: then false, and
+ * nothing is done. */
+bool body_skip(struct body *body, struct evbuffer *in);
 /* Ends a body early. false: its length was announced. */
 bool body_cut(struct body *body, struct evbuffer *out);
 /* The connection ended: the end of an HTTP_UNTIL_CLOSE body. */

@@ -29,17 +29,19 @@ static void send_request(struct exchange *x)
 	relay_request(x);
 }
 
+void dispatch_overloaded(struct exchange *x)
+{
+	metric_add(x->worker->app->metrics.overloaded, 1);
+	exchange_unavailable(x, "overloaded", "too many requests wait for the service");
+}
+
 void dispatch(struct exchange *x)
 {
 	switch (pool_acquire(x)) {
 	case POOL_READY: send_request(x); break;
 	case POOL_CONNECTING:
 	case POOL_QUEUED: break;
-	case POOL_FULL:
-		metric_add(x->worker->app->metrics.overloaded, 1);
-		exchange_unavailable(x, "overloaded",
-				     "too many requests wait for the service");
-		break;
+	case POOL_FULL: dispatch_overloaded(x); break;
 	case POOL_NONE:
 		metric_add(x->worker->app->metrics.no_endpoint, 1);
 		exchange_unavailable(x, "unavailable", "the service is not available");

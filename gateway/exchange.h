@@ -122,6 +122,8 @@ void request_collect(struct exchange *x);
 
 /* Finds a connection and sends the request; may be called again for another try. */
 void dispatch(struct exchange *x);
+/* Refuses: too many wait already. */
+void dispatch_overloaded(struct exchange *x);
 void dispatch_connected(struct exchange *x);
 void dispatch_refused(struct exchange *x, bool timed_out);
 /* The kept connection was dead before any byte of the answer: send it again if

@@ -53,15 +53,21 @@ static struct queue *queue_of(const struct exchange *x)
 	return &x->worker->waiting[x->route->upstream->id];
 }
 
-static enum pool_result join_queue(struct exchange *x)
+static bool may_not_wait(const struct exchange *x)
 {
 	const struct gateway_settings *settings = &x->worker->app->settings;
+
+	return queue_is_full(queue_of(x), x->client->listener,
+			     (unsigned)settings->pool_waiting,
+			     (unsigned)settings->pool_wait_ms);
+}
+
+static enum pool_result join_queue(struct exchange *x)
+{
 	/* What was free went to somebody else: it waited for that already. */
 	bool again = x->queue_until_ms != 0;
 
-	if (!again && queue_is_full(queue_of(x), x->client->listener,
-				    (unsigned)settings->pool_waiting,
-				    (unsigned)settings->pool_wait_ms))
+	if (!again && may_not_wait(x))
 		return POOL_FULL;
 	queue_join(queue_of(x), x, again);
 	metric_add(x->worker->app->metrics.waiting, 1);
@@ -103,6 +109,22 @@ static enum pool_result connect_now(struct pool *pool, struct exchange *x)
 	if (!x->route->stream && pool_is_full(pool, pool->n_conns))
 		return join_queue(x);
 	return upstream_open(pool, x) ? POOL_CONNECTING : POOL_NONE;
+}
+
+bool pool_is_overloaded(const struct exchange *x)
+{
+	const struct upstream *upstream = x->route->upstream;
+
+	/* A free endpoint is only looked for when many wait already. */
+	if (x->route->stream || !may_not_wait(x))
+		return false;
+	for (unsigned i = 0; i < upstream->n_endpoints; i++) {
+		const struct pool *pool = x->worker->pools[upstream->endpoints[i]->id];
+
+		if (!TAILQ_EMPTY(&pool->idle) || !pool_is_full(pool, pool->n_conns))
+			return false;
+	}
+	return true;
 }
 
 enum pool_result pool_acquire(struct exchange *x)

@@ -52,6 +52,8 @@ void pool_tick(struct pool *pool, int64_t now_ms);
 /* ---- pool.c ---- */
 
 enum pool_result pool_acquire(struct exchange *x);
+/* Would that be POOL_FULL? */
+bool pool_is_overloaded(const struct exchange *x);
 void pool_leave_queue(struct exchange *x);
 /* The endpoint refused a connection: not to be tried for a moment. */
 void pool_mark_down(struct exchange *x);

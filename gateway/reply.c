@@ -1,8 +1,6 @@
 /* reply.c - early answers, in the same form as those of the services. */
 #include "reply.h"
 
-#include <time.h>
-
 #include "client.h"
 #include "headers.h"
 #include "http_status.h"
@@ -56,33 +54,33 @@ static struct str problem(const struct reply *reply, const char *request_id, cha
 	return jw_text(&w);
 }
 
-static void add_start(struct evbuffer *out, const struct reply *reply, size_t body_len)
+static void add_start(struct worker *worker, struct http_text *w,
+		      const struct reply *reply, size_t body_len)
 {
-	char date[40];
-	time_t now = time(NULL);
-	struct tm tm;
-
-	gmtime_r(&now, &tm);
-	strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", &tm);
-	evbuffer_add_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", reply->status,
-			    http_reason(reply->status), date);
-	if (reply->status != 204)
-		evbuffer_add_printf(out,
-				    "Content-Type: application/problem+json\r\n"
-				    "Content-Length: %zu\r\n",
-				    body_len);
+	http_text_add(w, STR("HTTP/1.1 "));
+	http_text_number(w, (uint64_t)reply->status);
+	http_text_add(w, STR(" "));
+	http_text_add(w, str_from(http_reason(reply->status)));
+	http_text_add(w, STR("\r\n"));
+	http_text_field(w, STR("Date"), http_date(&worker->date));
+	if (reply->status != 204) {
+		http_text_add(w, STR("Content-Type: application/problem+json\r\n"));
+		http_text_length(w, body_len);
+	}
 	if (reply->status == 401)
-		evbuffer_add_printf(out, "WWW-Authenticate: Bearer\r\n");
+		http_text_add(w, STR("WWW-Authenticate: Bearer\r\n"));
 	if (reply->allow)
-		evbuffer_add_printf(out, "Allow: %s\r\n", reply->allow);
-	if (reply->retry_after_s)
-		evbuffer_add_printf(out, "Retry-After: %u\r\n", reply->retry_after_s);
+		http_text_field(w, STR("Allow"), str_from(reply->allow));
+	if (reply->retry_after_s) {
+		http_text_add(w, STR("Retry-After: "));
+		http_text_number(w, reply->retry_after_s);
+		http_text_add(w, STR("\r\n"));
+	}
 }
 
 void reply_send(struct exchange *x, const struct reply *reply)
 {
-	struct evbuffer *out = x->client->sock.out;
-	struct http_text text = {.out = out};
+	struct http_text text = {.out = x->client->sock.out}, *w = &text;
 	char buf[BODY_MAX];
 	struct str body = STR("");
 
@@ -92,12 +90,12 @@ void reply_send(struct exchange *x, const struct reply *reply)
 		body = problem(reply, x->request_id, buf);
 	x->status = reply->status;
 	x->close = exchange_must_close(x);
-	add_start(out, reply, body.len);
-	headers_common(x, &text);
-	http_text_end(&text);
-	evbuffer_add(out, "\r\n", 2);
+	add_start(x->worker, w, reply, body.len);
+	headers_common(x, w);
+	http_text_add(w, STR("\r\n"));
 	if (x->head.method != HTTP_HEAD)
-		evbuffer_add(out, body.at, body.len);
+		http_text_add(w, body);
+	http_text_end(w);
 	x->bytes_out += body.len;
 }
 
@@ -105,16 +103,18 @@ void reply_bad_head(struct client *client, int status)
 {
 	const struct reply reply = {.status = status,
 				    .retry_after_s = status == 503 ? 1 : 0};
-	struct evbuffer *out = client->sock.out;
+	struct http_text text = {.out = client->sock.out}, *w = &text;
 	char id[ID_HEX_LEN + 1];
 	char buf[BODY_MAX];
 	struct str body;
 
 	id_new(id);
 	body = problem(&reply, id, buf);
-	add_start(out, &reply, body.len);
-	evbuffer_add_printf(out, "X-Request-Id: %s\r\nConnection: close\r\n\r\n", id);
-	evbuffer_add(out, body.at, body.len);
+	add_start(client->worker, w, &reply, body.len);
+	http_text_field(w, STR("X-Request-Id"), str_from(id));
+	http_text_add(w, STR("Connection: close\r\n\r\n"));
+	http_text_add(w, body);
+	http_text_end(w);
 	log_info("refused", LOG_STR("request_id", id), LOG_STR("peer", client->peer),
 		 LOG_INT("status", status));
 }

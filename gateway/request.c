@@ -1,8 +1,8 @@
 /*
  * request.c - judge a request before anything is sent anywhere:
  *
- *   ids -> path -> route -> who may call -> body limit -> what is stored ->
- *   100 Continue -> collect a small body -> dispatch
+ *   ids -> path -> route -> is there room -> who may call -> body limit -> what is stored
+ * -> 100 Continue -> collect a small body -> dispatch
  *
  * A body that always fits into memory is read whole before a connection to the
  * service is taken: otherwise a few slow senders could hold all of them.
@@ -14,6 +14,7 @@
 #include "client.h"
 #include "exchange.h"
 #include "headers.h"
+#include "pool.h"
 #include "reply.h"
 #include "timeutil.h"
 #include "trace.h"
@@ -82,6 +83,18 @@ static bool find_route(struct exchange *x)
 	return false;
 }
 
+/* Who will be refused anyhow costs nothing more: neither a look at his token nor a
+ * buffer for his body. A body that is not here yet is read first, to keep the
+ * connection. */
+static bool is_too_much(struct exchange *x)
+{
+	if (x->route->cache_ms || !pool_is_overloaded(x) ||
+	    !body_skip(&x->request, x->client->sock.in))
+		return false;
+	dispatch_overloaded(x);
+	return true;
+}
+
 static bool authorise(struct exchange *x)
 {
 	struct str header = http_field_get(&x->head, "Authorization");
@@ -119,7 +132,7 @@ void request_begin(struct exchange *x)
 {
 	trace_adopt(x);
 	body_init(&x->request, &x->head, 0, x->head.framing == HTTP_CHUNKED);
-	if (!find_route(x) || !authorise(x) || !body_fits(x))
+	if (!find_route(x) || is_too_much(x) || !authorise(x) || !body_fits(x))
 		return;
 	if (cached_begin(x))
 		return;

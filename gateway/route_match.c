@@ -75,6 +75,15 @@ int route_compare(const void *a, const void *b)
 	return strcmp(x->pattern, y->pattern);
 }
 
+static unsigned count_segments(struct str path)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < path.len; i++)
+		n += path.at[i] == '/';
+	return n;
+}
+
 static bool matches(const struct route *route, struct str path)
 {
 	struct str segment;
@@ -94,11 +103,14 @@ const struct route *route_find(const struct routes *routes, enum listener_kind l
 			       enum http_method_id method, struct str path,
 			       unsigned *allowed)
 {
+	const unsigned n = count_segments(path);
+
 	*allowed = 0;
 	for (unsigned i = 0; i < routes->n; i++) {
 		const struct route *route = &routes->list[i];
 
-		if (route->listener != listener || !matches(route, path))
+		if (route->n_segments != n || route->listener != listener ||
+		    !matches(route, path))
 			continue;
 		if (route->methods & 1u << method)
 			return route;

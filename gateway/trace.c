@@ -2,7 +2,7 @@
 #include "trace.h"
 
 #include <ctype.h>
-#include <stdio.h>
+#include <string.h>
 
 #include "id.h"
 
@@ -58,7 +58,9 @@ void trace_adopt(struct exchange *x)
 	struct str id = http_field_get(&x->head, "X-Request-Id");
 	struct str parent = http_field_get(&x->head, "traceparent");
 	unsigned char random[24];
-	char trace[33], span[17];
+	static const char form[TRACEPARENT_LEN + 1] =
+		"00-................................-................-01";
+	char *at = x->traceparent;
 
 	if (trace_request_id_ok(id))
 		str_copy(x->request_id, sizeof(x->request_id), id);
@@ -70,7 +72,10 @@ void trace_adopt(struct exchange *x)
 		return;
 	}
 	id_random(random, sizeof(random));
-	str_hex(trace, random, 16);
-	str_hex(span, random + 16, 8);
-	snprintf(x->traceparent, sizeof(x->traceparent), "00-%s-%s-01", trace, span);
+	/* str_hex() ends each part with a zero. */
+	memcpy(at, form, sizeof(form));
+	str_hex(at + 3, random, 16);
+	at[35] = '-';
+	str_hex(at + 36, random + 16, 8);
+	at[52] = '-';
 }

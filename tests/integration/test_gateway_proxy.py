@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from gateway_rig import Gateway, Upstream, always, reply
+from gateway_rig import Gateway, Upstream, always, reply, until
 
 OK = reply(b"ok")
 
@@ -683,6 +683,35 @@ def test_overload_refuses_at_once_who_would_wait_too_long(rig):
     assert gw.metric("shop_gateway_waiting") == 0
     # As good as new at once.
     assert [status for status, _ in ask_at_once(gw, 5)] == [200] * 5
+
+
+def test_refusals_come_before_anything_that_costs(rig):
+    """Before the token is judged; a body that is there whole is dropped, and the connection goes on."""
+    stuck = threading.Event()
+
+    def handler(conn, up):
+        conn.request()
+        stuck.wait(10)
+        conn.send(OK)
+
+    gw, _ = rig(handler, env={"POOL_CONNS": "1", "POOL_WAITING": "0"})
+    first, conn = gw.connect(), gw.connect()
+    first.send("GET /x HTTP/1.1\r\nHost: shop\r\n\r\n")
+    until(lambda: gw.metric("shop_gateway_connections") >= 2 and gw.get("/x")[0] == 503)
+    head = "POST /x HTTP/1.1\r\nHost: shop\r\nAuthorization: Nonsense\r\nContent-Length: 5\r\n\r\n"
+    conn.send((head + "12345") * 3)
+    for _ in range(3):
+        status, fields, text = conn.response()
+        fields = dict(fields)
+        assert status == 503 and fields["retry-after"] == "1" and b'"overloaded"' in text and "connection" not in fields
+    assert gw.metric("shop_auth_checks_total", 'result="refused"') == 0
+    conn.send(head)
+    assert conn.response()[0] == 401, "what is not there yet is read like any other"
+    stuck.set()
+    assert first.response()[0] == 200
+    assert gw.get("/x")[0] == 200
+    first.close()
+    conn.close()
 
 
 def test_our_own_services_go_first(rig):

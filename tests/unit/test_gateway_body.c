@@ -105,12 +105,39 @@ static void nothing(void **state)
 	assert_string_equal(feed(zero, "NEXT", false, 4).left, "NEXT");
 }
 
+static bool skips(enum http_framing framing, uint64_t length, const char *text,
+		  size_t left)
+{
+	struct http_head head = {.framing = framing, .content_length = length};
+	struct evbuffer *in = evbuffer_new();
+	struct body body;
+	bool skipped;
+
+	body_init(&body, &head, 100, false);
+	evbuffer_add(in, text, strlen(text));
+	skipped = body_skip(&body, in);
+	assert_true(skipped == body.done);
+	assert_int_equal(evbuffer_get_length(in), left);
+	evbuffer_free(in);
+	return skipped;
+}
+
+static void skipping(void **state)
+{
+	(void)state;
+	assert_true(skips(HTTP_LENGTH, 3, "abcNEXT", 4));
+	assert_true(skips(HTTP_LENGTH, 3, "abc", 0));
+	assert_true(skips(HTTP_NO_BODY, 0, "NEXT", 4));
+	assert_false(skips(HTTP_LENGTH, 3, "ab", 2));
+	assert_false(skips(HTTP_CHUNKED, 0, "0\r\n\r\n", 5));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(by_length),  cmocka_unit_test(chunks),
 		cmocka_unit_test(bad_chunks), cmocka_unit_test(until_close),
-		cmocka_unit_test(nothing),
+		cmocka_unit_test(nothing),    cmocka_unit_test(skipping),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

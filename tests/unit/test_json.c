@@ -1,6 +1,8 @@
 /* test_json.c - the writer and the strict reader. */
 #include "check.h"
 
+#include <stdio.h>
+
 #include "js.h"
 #include "jw.h"
 
@@ -46,6 +48,41 @@ static void writer_limits(void **state)
 	jw_object(&w);
 	assert_false(jw_ok(&w)); /* still open */
 	jw_fini(&w);
+}
+
+/* Every byte at every place of a text: as one that looks at one byte at a time. */
+static void strings(void **state)
+{
+	(void)state;
+	for (int c = 0; c < 256; c++) {
+		for (size_t at = 0; at < 20; at++) {
+			char text[20], got[256], want[64];
+			char byte = (char)c;
+			struct jw w;
+
+			memset(text, 'a', sizeof(text));
+			text[at] = byte;
+			if (c == '"' || c == '\\')
+				snprintf(want, sizeof(want), "\\%c", c);
+			else if (c == '\n' || c == '\r' || c == '\t')
+				snprintf(want, sizeof(want), "\\%c",
+					 c == '\n'   ? 'n'
+					 : c == '\r' ? 'r'
+						     : 't');
+			else if (c < 0x20 || c == 0x7f)
+				snprintf(want, sizeof(want), "\\u%04x", (unsigned)c);
+			else
+				snprintf(want, sizeof(want), "%c", c < 0x80 ? c : '?');
+			jw_init_fixed(&w, got, sizeof(got));
+			jw_str(&w, (struct str){text, sizeof(text)});
+			assert_true(jw_ok(&w));
+			assert_int_equal(w.len, 21 + (c < 0x80 ? strlen(want) : 3));
+			assert_memory_equal(got + 1 + at,
+					    c < 0x80 ? want : "\xef\xbf\xbd", w.len - 21);
+			for (size_t i = 0; i < at; i++)
+				assert_int_equal(got[1 + i], 'a');
+		}
+	}
 }
 
 static void refused(const char *text)
@@ -100,5 +137,5 @@ static void fields(void **state)
 	json_decref(doc);
 }
 
-RUN(cmocka_unit_test(writes), cmocka_unit_test(writer_limits), cmocka_unit_test(strict),
-    cmocka_unit_test(fields))
+RUN(cmocka_unit_test(writes), cmocka_unit_test(writer_limits), cmocka_unit_test(strings),
+    cmocka_unit_test(strict), cmocka_unit_test(fields))

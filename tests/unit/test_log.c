@@ -50,6 +50,27 @@ static void put(struct log_batch *batch, const char *value)
 						   {.key = NULL}});
 }
 
+static void milliseconds(void **state)
+{
+	static const struct {
+		uint64_t us;
+		const char *text;
+	} cases[] = {{0, ":0.000}"},      {7, ":0.007}"},
+		     {1000, ":1.000}"},   {1234567, ":1234.567}"},
+		     {10020, ":10.020}"}, {UINT32_MAX, ":4294967.295}"}};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct log_batch batch = {0};
+		const struct log_field fields[] = {LOG_MS("ms", cases[i].us),
+						   {.key = NULL}};
+
+		log_batch_write(&batch, LOG_INFO, "x", fields);
+		if (!strstr(batch.text, cases[i].text))
+			fail_msg("%s", batch.text);
+	}
+}
+
 static void alone_at_once(void **state)
 {
 	struct log_batch batch = {0};
@@ -102,4 +123,5 @@ static void too_long(void **state)
 
 RUN(cmocka_unit_test_setup_teardown(alone_at_once, catch_stderr, let_go),
     cmocka_unit_test_setup_teardown(many_together, catch_stderr, let_go),
+    cmocka_unit_test_setup_teardown(milliseconds, catch_stderr, let_go),
     cmocka_unit_test_setup_teardown(too_long, catch_stderr, let_go))
