@@ -8,13 +8,14 @@ import time
 import pymysql
 from shopstack import mariadb
 
+from . import private
 from .shop import layout_of
 
 # Beside the failpoints.  A word before a space is the target.
 DECK = [
     "kill", "kill", "kill_often", "sleep", "sleep", "restart", "restart_all", "scale", "scale", "burst",
     "mysql kill", "mysql cut_sessions", "mysql hold_rows", "mysql deadlock", "kafka kill", "kafka freeze", "mail kill",
-    "mail refuse", "mysql stall", "mysql restart", "kafka restart",
+    "mail refuse", "mysql stall", "mysql fill_disk", "mysql forget_names", "mysql restart", "kafka restart",
     *(f"net-{server} {what}" for server in ("mysql", "kafka", "mail") for what in (
         "cut", "vanish", "unplug", "lag", "narrow", "lose", "lose")),
 ]  # fmt: skip
@@ -148,6 +149,31 @@ def deadlock(ctx, fault):
 def stall(ctx, fault):
     """The server stands still, with all connections open."""
     return sleep(ctx, fault)
+
+
+def fill_disk(ctx, fault):
+    """Full again and again, for what the server frees it could use."""
+    disk = ctx.shop.disk
+    if not disk:
+        return None
+    until = time.monotonic() + fault.seconds
+    try:
+        while time.monotonic() < until:
+            disk.fill()
+            time.sleep(0.2)
+    finally:
+        disk.free()
+    return None
+
+
+def forget_names(ctx, fault):
+    """Nobody knows where the database and the mail server are; connections are cut, so that somebody asks."""
+    if not private.inside:
+        return None
+    private.names_known(False)
+    for server in ("mysql", "mail"):
+        ctx.shop.net.lines[server].cut()
+    return lambda: private.names_known(True)
 
 
 # ---- mail ----

@@ -7,6 +7,8 @@ from proxy import Proxy
 from shopstack.ports import Ports
 from shopstack.store import locked
 
+from . import private
+
 COMMIT = b"\x07\x00\x00\x00\x03COMMIT"  # one packet of MariaDB's protocol: length, number 0, COM_QUERY, text
 END_OF_MAIL = b"\r\n.\r\n"
 # Kafka's requests: Produce, OffsetCommit, JoinGroup, SyncGroup, InitProducerId, AddPartitionsToTxn, AddOffsetsToTxn,
@@ -83,7 +85,8 @@ class Net:
         self.lines = {server: self.manager.Line(server, self.ports[server], targets[server]) for server in SERVERS}
 
     def settings(self):
-        return [f"DB_PORT={self.ports['mysql']}", f"notify-svc:SMTP_URL=smtp://127.0.0.1:{self.ports['mail']}"]
+        host = "mail.shop.test" if private.inside else "127.0.0.1"
+        return [f"DB_PORT={self.ports['mysql']}", f"notify-svc:SMTP_URL=smtp://{host}:{self.ports['mail']}"]
 
     def close(self):
         self.manager.shutdown()

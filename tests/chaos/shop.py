@@ -5,6 +5,7 @@ import ctypes
 import os
 import pathlib
 import re
+import shutil
 import signal
 import threading
 import time
@@ -14,6 +15,7 @@ from shopstack import programs, proc
 from shopstack.layout import Layout
 from shopstack.store import Store, locked
 
+from . import private
 from .net import Net
 
 INSTANCES = {
@@ -63,7 +65,9 @@ class Shop:
     """Processes by name ("order-svc.2", "mysql").  `away` are those that shall not run now."""
 
     def __init__(self, folder, mode, with_net=True):
+        shutil.rmtree(folder, ignore_errors=True)  # data of an earlier one would be counted as ours
         self.stack, self.mode = Stack(folder), mode
+        self.disk = private.Disk(layout_of(self.stack).mysql) if private.inside else None
         self.net = Net(layout_of(self.stack)) if with_net else None
         self.stack.own = False
         self.away = set()
@@ -76,6 +80,7 @@ class Shop:
         env, options = [*SETTINGS, *more], []
         if self.net:
             env += self.net.settings()
+            env += ["DB_HOST=db.shop.test"] if private.inside else []
             options = ["--kafka-proxy", f"{self.net.ports['kafka']}:{self.net.kafka_behind}"]
         self.stack.up(mode=self.mode, instances=instances or INSTANCES, env=env, options=options)
         return self
@@ -86,6 +91,8 @@ class Shop:
         finally:
             if self.net:
                 self.net.close()
+            if self.disk:
+                self.disk.close()
 
     # ---- processes ----
 
