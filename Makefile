@@ -135,9 +135,9 @@ chaos: ## faults under load, all invariants after each run (SEED= RUNS= MINUTES=
 	@$(MAKE) --no-print-directory -j$(shell nproc) MODE=$(MODE) build
 	@SEED=$(SEED) RUNS=$(RUNS) MINUTES=$(MINUTES) RUN_SECONDS=$(RUN_SECONDS) MODE=$(MODE) tools/run-chaos
 
-mutants: ## break one guarantee after the other: does a test notice? (minutes)
+mutants: ## break one guarantee after the other: does a test notice? CHAOS=1: does a chaos run?
 	@tools/install test
-	@tools/run-mutants
+	@tools/run-mutants $(if $(CHAOS),--chaos)
 
 test-mysql: ## the tests that need a database, on MySQL's own server (minutes)
 	@tools/install test

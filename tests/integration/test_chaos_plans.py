@@ -1,0 +1,58 @@
+"""Chaos runs with fixed plans, one for each guarantee: `make mutants CHAOS=1` breaks the guarantee and they must notice.
+
+Beside that they are slow tests: `tools/run-tests slow`.
+"""
+
+import pytest
+import shop_stack
+from chaos.plan import Fault
+from chaos.sitting import Sitting
+
+SECONDS = 20
+
+
+def step(at, target, name, action, chance=0.1, seconds=8.0):
+    return Fault(at, "failpoint", target, seconds, {"step": name, "chance": chance, "action": action})
+
+
+def on_each(program, count, *args, **more):
+    return [step(1.0 + n / 2, f"{program}.{n + 1}", *args, **more) for n in range(count)]
+
+
+PLANS = {
+    "order": [
+        *on_each("order-svc", 3, "order_before_commit", "error"), Fault(11, "cut_sessions", "mysql", 3),
+        Fault(15, "kill_often", "order-svc.2", 0),
+    ],
+    "lost-answers": [Fault(1, "lose", "net-mysql", 16)],
+    "relay": [
+        *on_each("order-svc", 3, "relay_produced", "kill", 0.2), Fault(11, "burst", "order-svc", 5, {"every": 0.7}),
+    ],
+    "repeats": [*on_each("order-svc", 3, "relay_delivered", "kill", 0.2, 12.0)],
+    "processor": [
+        *on_each("processor", 3, "processor_produced", "error", 0.15, 6.0),
+        *(step(9 + n, f"processor.{n + 1}", "processor_offsets_sent", "kill", 0.1, 6.0) for n in range(3)),
+        *(step(9.2 + n, f"processor.{n + 1}", "processor_produced", "kill", 0.1, 6.0) for n in range(3)),
+    ],
+    "stock": [*on_each("product-svc", 2, "product_reserved", "kill", 0.02)],
+    "late-events": [Fault(2, "kill", "kafka", 12)],
+    "mail": [*on_each("notify-svc", 2, "notify_stored", "kill", 0.1, 10.0)],
+    "calm": [],
+}  # fmt: skip
+
+
+@pytest.fixture
+def sitting(tmp_path, request):
+    """In a fixture, so that a stack which does not start is no finding."""
+    reports = shop_stack.REPORTS / "chaos" / request.node.callspec.params["name"]
+    with Sitting(tmp_path / "stack", shop_stack.MODE, reports) as one:
+        yield one
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PLANS)
+def test_plan(name, sitting):
+    run = sitting.run(1, SECONDS, PLANS[name])
+    if not run.broken:
+        sitting.finish()
+    assert not run.broken, f"report in {sitting.reports}: {[tuple(one) for one in run.broken]}"
