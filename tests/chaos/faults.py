@@ -15,7 +15,7 @@ from .shop import layout_of
 DECK = [
     "kill", "kill", "kill_often", "sleep", "sleep", "restart", "restart_all", "scale", "scale", "burst",
     "mysql kill", "mysql cut_sessions", "mysql hold_rows", "mysql deadlock", "kafka kill", "kafka freeze", "mail kill",
-    "mail refuse", "mysql stall", "mysql fill_disk", "mysql forget_names", "mysql restart", "kafka restart",
+    "mail refuse", "mysql stall", "mysql fill_disk", "mysql clock", "mysql forget_names", "mysql restart", "kafka restart",
     *(f"net-{server} {what}" for server in ("mysql", "kafka", "mail") for what in (
         "cut", "vanish", "unplug", "lag", "narrow", "lose", "lose")),
 ]  # fmt: skip
@@ -182,6 +182,12 @@ def forget_names(ctx, fault):
 def refuse(ctx, fault):
     ctx.shop.stack.mail_reply("451 try later")
     return lambda: ctx.shop.stack.mail_reply("")
+
+
+def clock(ctx, fault):
+    """The database's clock jumps; not further than a run can wait for what is kept until then."""
+    ctx.shop.clock.step(ctx.random.choice((-20, -5, 5, 20)))
+    return lambda: ctx.shop.clock.step(0)
 
 
 # ---- the network ----

@@ -32,6 +32,7 @@ def write(folder, run, mails_open):
         f"Deaths: {run.deaths or 'none'}", "",
         "## Counts", "", "| | |", "|---|---|", *(f"| {name} | {count} |" for name, count in run.counts.items()), "",
     ]  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / f"chaos-{run.seed}.md").write_text("\n".join(lines), encoding="utf-8")
 
 

@@ -12,7 +12,7 @@ import time
 
 from shop_stack import Stack, until
 from shopstack import programs, proc
-from shopstack.layout import Layout
+from shopstack.layout import Layout, write_private
 from shopstack.store import Store, locked
 
 from . import private
@@ -54,11 +54,27 @@ def why_ended(status, log):
     return "" if code == 0 or (code != SANITIZER and reason) else f"exit status {code}"
 
 
-class Quiet:
-    """tools/stack tells its progress; nobody listens here."""
+class Clock:
+    """MariaDB's clock, from which the shop takes all times that count; libfaketime moves it."""
 
-    def say(self, _):
-        pass
+    LIBRARY = pathlib.Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
+
+    def __init__(self, file):
+        self.file = file
+        self.there = self.LIBRARY.exists()
+
+    def settings(self):
+        if not self.there:
+            return []
+        self.step(0)
+        env = {
+            "LD_PRELOAD": self.LIBRARY, "FAKETIME_TIMESTAMP_FILE": self.file, "FAKETIME_CACHE_DURATION": 1,
+            "FAKETIME_DONT_FAKE_MONOTONIC": 1, "FAKETIME_DONT_RESET": 1,
+        }  # fmt: skip
+        return [f"mysql:{name}={value}" for name, value in env.items()]
+
+    def step(self, seconds):
+        write_private(self.file, f"{seconds:+d}\n")
 
 
 class Shop:
@@ -70,6 +86,7 @@ class Shop:
         self.disk = private.Disk(layout_of(self.stack).mysql) if private.inside else None
         self.net = Net(layout_of(self.stack)) if with_net else None
         self.stack.own = False
+        self.clock = Clock(layout_of(self.stack).dir.with_suffix(".clock"))
         self.away = set()
         self.failpoints = {}  # name -> FAILPOINTS, until the fault ends
         self.events = []  # (time, text): what was seen, beside what was planned
@@ -77,7 +94,7 @@ class Shop:
     def up(self, instances=None, more=()):
         # Whoever loses its parent becomes our child, so that we learn how it ended.
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
-        env, options = [*SETTINGS, *more], []
+        env, options = [*SETTINGS, *self.clock.settings(), *more], []
         if self.net:
             env += self.net.settings()
             env += ["DB_HOST=db.shop.test"] if private.inside else []

@@ -191,11 +191,10 @@ class Sitting:
     def keep(self, run, crowd):
         run.events = list(self.shop.events)
         self.runs.append(run)
-        self.reports.mkdir(parents=True, exist_ok=True)
+        self.write(run)
         with open(self.reports / f"chaos-{run.seed}.jsonl", "w", encoding="utf-8") as out:
             for one in crowd.requests:
                 out.write(json.dumps(one, default=vars) + "\n")
-        self.write(run)
 
     def write(self, run):
         report.write(self.reports, run, mails_open=run in self.waiting)
