@@ -133,7 +133,8 @@ test: ## everything: sanitizers, unit, short fuzz, models, lint, integration, br
 chaos: ## faults under load, all invariants after each run (SEED= RUNS= MINUTES=10 RUN_SECONDS=30)
 	@tools/install test
 	@$(MAKE) --no-print-directory -j$(shell nproc) MODE=$(MODE) build
-	@SEED=$(SEED) RUNS=$(RUNS) MINUTES=$(MINUTES) RUN_SECONDS=$(RUN_SECONDS) MODE=$(MODE) tools/run-chaos
+	@SEED=$(SEED) RUNS=$(RUNS) MINUTES=$(MINUTES) RUN_SECONDS=$(RUN_SECONDS) MODE=$(MODE) \
+	  BROKERS=$(BROKERS) KAFKA=$(KAFKA) tools/run-chaos
 
 mutants: ## break one guarantee after the other: does a test notice? CHAOS=1: does a chaos run?
 	@tools/install test

@@ -38,7 +38,7 @@ def failpoint(ctx, fault):
 
 def kill(ctx, fault):
     ctx.shop.send(fault.target, signal.SIGKILL)
-    if fault.target not in ("mysql", "kafka"):
+    if not fault.target.startswith(("mysql", "kafka")):
         return None
     # They come back when the fault is over, not when the watchman thinks.
     ctx.shop.away.add(fault.target)
@@ -194,7 +194,10 @@ def clock(ctx, fault):
 
 
 def line(ctx, fault):
-    return ctx.shop.net.lines[fault.target.removeprefix("net-")]
+    """Of several brokers the same one each time."""
+    name = fault.target.removeprefix("net-")
+    names = [one for one in ctx.shop.net.lines if one.partition(".")[0] == name]
+    return ctx.shop.net.lines[random.Random(str(fault)).choice(names)]
 
 
 def cut(ctx, fault):
@@ -267,6 +270,8 @@ class Player(threading.Thread):
         fault = self.fault
         time.sleep(max(0, self.began + fault.at - time.monotonic()))
         since, heal = time.time(), None
+        if fault.target == "kafka":
+            fault.target = random.Random(str(fault)).choice(self.ctx.shop.names("kafka"))
         try:
             heal = globals()[fault.kind](self.ctx, fault)
             if heal:

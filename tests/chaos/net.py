@@ -64,29 +64,37 @@ class Manager(BaseManager):
 
 
 Manager.register("Line", Line)
-SERVERS = {"mysql": "mysql", "mail": "mail-smtp", "kafka": None}  # and the name of the port in the stack
+
+
+def servers(brokers):
+    """Name -> the name of its port in the stack; brokers have a listener of their own for the proxy."""
+    names = ["kafka"] if brokers == 1 else [f"kafka.{n + 1}" for n in range(brokers)]
+    return {"mysql": "mysql", "mail": "mail-smtp", **{name: f"{name}-behind" for name in names}}
 
 
 class Net:
     """Chooses the ports before the stack starts, so that the programs find the proxies and these the servers."""
 
-    def __init__(self, layout):
+    def __init__(self, layout, brokers=1):
+        behind = servers(brokers)
         with locked(layout) as store:
             ports = Ports(store.data["ports"])
-            for name in ("mysql", "mail-smtp", "kafka-behind", *(f"line-{server}" for server in SERVERS)):
+            for name in (*behind.values(), *(f"line-{server}" for server in behind)):
                 ports.get(name)
             store.data["ports"] = known = ports.by_name
             store.save()
         self.manager = Manager()
         self.manager.start()
-        self.ports = {server: known[f"line-{server}"] for server in SERVERS}
-        self.kafka_behind = known["kafka-behind"]
-        targets = {server: known.get(name) or self.kafka_behind for server, name in SERVERS.items()}
-        self.lines = {server: self.manager.Line(server, self.ports[server], targets[server]) for server in SERVERS}
+        self.ports = {server: known[f"line-{server}"] for server in behind}
+        self.lines = {server: self.manager.Line(server, self.ports[server], known[name]) for server, name in behind.items()}
+        self.pairs = [f"{self.ports[one]}:{known[name]}" for one, name in behind.items() if name.endswith("-behind")]
 
     def settings(self):
         host = "mail.shop.test" if private.inside else "127.0.0.1"
         return [f"DB_PORT={self.ports['mysql']}", f"notify-svc:SMTP_URL=smtp://{host}:{self.ports['mail']}"]
+
+    def options(self):
+        return ["--kafka-proxy", *self.pairs]
 
     def close(self):
         self.manager.shutdown()

@@ -80,25 +80,26 @@ class Clock:
 class Shop:
     """Processes by name ("order-svc.2", "mysql").  `away` are those that shall not run now."""
 
-    def __init__(self, folder, mode, with_net=True):
+    def __init__(self, folder, mode, with_net=True, brokers=1, kafka=None):
         shutil.rmtree(folder, ignore_errors=True)  # data of an earlier one would be counted as ours
         self.stack, self.mode = Stack(folder), mode
         self.disk = private.Disk(layout_of(self.stack).mysql) if private.inside else None
-        self.net = Net(layout_of(self.stack)) if with_net else None
+        self.net = Net(layout_of(self.stack), brokers) if with_net else None
         self.stack.own = False
         self.clock = Clock(layout_of(self.stack).dir.with_suffix(".clock"))
         self.away = set()
+        self.options = ["--kafka-nodes", str(brokers), *(["--kafka-version", kafka] if kafka else [])]
         self.failpoints = {}  # name -> FAILPOINTS, until the fault ends
         self.events = []  # (time, text): what was seen, beside what was planned
 
     def up(self, instances=None, more=()):
         # Whoever loses its parent becomes our child, so that we learn how it ended.
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
-        env, options = [*SETTINGS, *self.clock.settings(), *more], []
+        env, options = [*SETTINGS, *self.clock.settings(), *more], self.options
         if self.net:
             env += self.net.settings()
             env += ["DB_HOST=db.shop.test"] if private.inside else []
-            options = ["--kafka-proxy", f"{self.net.ports['kafka']}:{self.net.kafka_behind}"]
+            options = options + self.net.options()
         self.stack.up(mode=self.mode, instances=instances or INSTANCES, env=env, options=options)
         return self
 

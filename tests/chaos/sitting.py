@@ -42,10 +42,10 @@ class Run:
 
 
 class Sitting:
-    """`with Sitting(folder, mode) as sitting: sitting.run(seed, seconds)`."""
+    """`with Sitting(folder, mode, reports) as sitting: sitting.run(seed, seconds)`; `more` is Shop's."""
 
-    def __init__(self, folder, mode, reports, kinds=DECK, instances=None, with_net=True):
-        self.shop = Shop(folder, mode, with_net)
+    def __init__(self, folder, mode, reports, kinds=DECK, instances=None, **more):
+        self.shop = Shop(folder, mode, **more)
         self.kinds, self.instances = kinds, instances or INSTANCES
         self.reports = pathlib.Path(reports)
         self.waiting = []  # runs whose mails are not checked yet
