@@ -12,9 +12,8 @@
 
 #include "js.h"
 #include "money.h"
+#include "order_scan.h"
 #include "timeutil.h"
-
-#define MAX_QUANTITY 1000000000
 
 const char *reject_name(enum reject_reason reason)
 {
@@ -85,7 +84,7 @@ static bool read_time(json_t *doc, int64_t *time_ms, struct reject *why)
 
 	if (!have(doc, "timestamp", why))
 		return false;
-	if (!js_str(doc, "timestamp", 1, 64, &text, &err))
+	if (!js_str(doc, "timestamp", 1, ORDER_MAX_TIME, &text, &err))
 		return reject_set(why, REJECT_BAD_TIME, "%s", err.text);
 	if (!time_parse(text, time_ms))
 		return reject_set(why, REJECT_BAD_TIME,
@@ -167,7 +166,7 @@ static bool read_event(json_t *doc, struct str key, struct order_event *out,
 	return read_int(doc, "order_id", INT64_MAX, &out->order_id, why) &&
 	       read_int(doc, "user_id", INT64_MAX, &out->user_id, why) &&
 	       read_price(doc, &out->cents, why) &&
-	       read_int(doc, "quantity", MAX_QUANTITY, &quantity, why) &&
+	       read_int(doc, "quantity", ORDER_MAX_QUANTITY, &quantity, why) &&
 	       read_time(doc, &out->time_ms, why) && read_seq(doc, &out->seq, why) &&
 	       check_key(key, out->user_id, why);
 }
@@ -179,6 +178,8 @@ bool order_event_parse(struct str value, struct str key, struct order_event *out
 	json_t *doc;
 	bool ok;
 
+	if (value.at && key.at && order_scan(value, key, out))
+		return true;
 	*out = (struct order_event){.type = ORDER_CREATED};
 	if (!value.at || value.len == 0)
 		return reject_set(why, REJECT_NO_VALUE, "the record has no value");

@@ -17,6 +17,9 @@ enum order_type {
 	ORDER_OTHER /* a type of the future: only user_id and seq are known */
 };
 
+#define ORDER_MAX_QUANTITY 1000000000
+#define ORDER_MAX_TIME     64 /* bytes of a timestamp */
+
 struct order_event {
 	enum order_type type;
 	int64_t user_id;  /* > 0; 0: unknown (ORDER_OTHER only) */

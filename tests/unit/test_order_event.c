@@ -1,5 +1,5 @@
 /* test_order_event.c - what is taken as an order event, and why not. */
-/* link: processor/order_event.c */
+/* link: processor/order_event.c processor/order_scan.c */
 #include "check.h"
 
 #include <stdlib.h>
