@@ -11,6 +11,7 @@
 #include "money.h"
 #include "partitioner.h"
 #include "results_json.h"
+#include "results_scan.h"
 #include "timeutil.h"
 
 /* Sums may be larger than the largest single amount, so not js_money(). */
@@ -42,15 +43,11 @@ static bool read_last_order(json_t *doc, int64_t *wall_ms, struct err *err)
 static bool read_seen(json_t *doc, uint64_t *seen, struct err *err)
 {
 	struct str hex;
-	unsigned char bytes[8];
 
 	if (!js_str(doc, "seen", 16, 16, &hex, err))
 		return false;
-	if (!str_unhex(bytes, sizeof(bytes), hex))
+	if (!results_seen(hex, seen))
 		return err_field(err, "seen", "seen is not 16 hex digits");
-	*seen = 0;
-	for (unsigned i = 0; i < sizeof(bytes); i++)
-		*seen = *seen << 8 | bytes[i];
 	return true;
 }
 
@@ -73,6 +70,22 @@ static bool read_recent(json_t *doc, struct recent *recent, struct err *err)
 	return true;
 }
 
+/* `id` is the user's as in the key, which says where the user belongs. */
+static bool put_user(struct state *state, int32_t partitions, struct str id,
+		     const struct user *user, struct err *err)
+{
+	int32_t home = partitioner_of(id, partitions);
+
+	if (home != state_partition(state))
+		return err_set(err, ERR_CONFLICT,
+			       "belongs to partition %" PRId32 " of %" PRId32
+			       ": the number of partitions was changed, "
+			       "which would split users' totals",
+			       home, partitions);
+	state_load_user(state, user);
+	return true;
+}
+
 static bool load_user(struct state *state, int32_t partitions, struct str id, json_t *doc,
 		      struct err *err)
 {
@@ -89,17 +102,10 @@ static bool load_user(struct state *state, int32_t partitions, struct str id, js
 	    !read_seen(doc, &user.seq.seen, err) || !read_recent(doc, &recent, err) ||
 	    !js_int(doc, "window", 0, INT64_MAX, &user.window_s, err))
 		return false;
-	if (partitioner_of(id, partitions) != state_partition(state))
-		return err_set(err, ERR_CONFLICT,
-			       "belongs to partition %" PRId32 " of %" PRId32
-			       ": the number of partitions was changed, "
-			       "which would split users' totals",
-			       partitioner_of(id, partitions), partitions);
 	user.seq.seq = (uint64_t)seq;
 	if (recent.n > 0)
 		user.recent = &recent;
-	state_load_user(state, &user);
-	return true;
+	return put_user(state, partitions, id, &user, err);
 }
 
 static bool load_window(struct state *state, json_t *doc, struct err *err)
@@ -199,12 +205,33 @@ static bool load_value(struct state *state, int32_t partitions,
 	}
 }
 
+/* Most records are users of the very form in which we write them. */
+static bool is_plain_user(const struct results_key *key, struct str value,
+			  struct user *user)
+{
+	return key->kind == 'u' && results_scan_user(value, user) &&
+	       user->user_id == key->id;
+}
+
+static bool load_document(struct state *state, int32_t partitions,
+			  const struct results_key *key, struct str value,
+			  struct err *err)
+{
+	json_t *doc = js_parse_object(value, err);
+	bool ok;
+
+	if (!doc)
+		return false;
+	ok = load_value(state, partitions, key, doc, err);
+	json_decref(doc);
+	return ok;
+}
+
 static bool load(struct state *state, int32_t partitions, struct str key,
 		 struct str value, struct err *err)
 {
 	struct results_key parsed;
-	json_t *doc;
-	bool ok;
+	struct user user;
 
 	if (!parse_key(key, &parsed))
 		return err_set(err, ERR_CONFLICT, "unknown kind of key");
@@ -217,12 +244,9 @@ static bool load(struct state *state, int32_t partitions, struct str key,
 		state_drop_window(state, parsed.id);
 		return true;
 	}
-	doc = js_parse_object(value, err);
-	if (!doc)
-		return false;
-	ok = load_value(state, partitions, &parsed, doc, err);
-	json_decref(doc);
-	return ok;
+	if (is_plain_user(&parsed, value, &user))
+		return put_user(state, partitions, parsed.text, &user, err);
+	return load_document(state, partitions, &parsed, value, err);
 }
 
 bool results_load(struct state *state, int32_t partitions, struct str key,

@@ -1,5 +1,5 @@
 /* test_results_json.c - records survive writing and reading; damage does not. */
-/* link: processor/results_json.c processor/results_load.c */
+/* link: processor/results_json.c processor/results_load.c processor/results_scan.c */
 /* link: processor/partition_state.c processor/user_state.c */
 /* link: processor/window_state.c processor/seq_window.c */
 /* link: processor/partitioner.c */
@@ -10,6 +10,7 @@
 
 #include "processor/partitioner.h"
 #include "processor/results_json.h"
+#include "processor/results_scan.h"
 
 #define PARTITIONS 12
 
@@ -60,6 +61,73 @@ static void user_survives(void **state)
 	assert_int_equal(back->recent->id[1], -6);
 	assert_int_equal(back->version, 12);
 	state_free(s);
+}
+
+/* Loads a user's record into a state of its own. NULL: refused. */
+static struct state *loaded(const char *value, size_t len)
+{
+	struct state *s = state_new(home(), 10);
+
+	if (results_load(s, PARTITIONS, results_user_key(key, 7),
+			 (struct str){value, len}, &err))
+		return s;
+	state_free(s);
+	return NULL;
+}
+
+/* White space in front keeps the quick reading out; all the same to the general one. */
+static void same_as_general(const char *value, size_t len)
+{
+	char longer[RESULTS_VALUE_MAX + 1] = " ";
+	struct state *quick = loaded(value, len), *general;
+
+	memcpy(longer + 1, value, len);
+	general = loaded(longer, len + 1);
+	assert_int_equal(!!quick, !!general);
+	if (quick) {
+		struct user a = *state_user(quick, 7), b = *state_user(general, 7);
+
+		a.next = b.next = NULL;
+		assert_memory_equal(&a, &b, sizeof(a));
+	}
+	state_free(quick);
+	state_free(general);
+}
+
+/* Or a restart with many users would be slow, and nobody would see why. */
+static void users_are_read_quickly(void **state)
+{
+	struct user user = {.user_id = 7,
+			    .version = 12,
+			    .orders = -6,
+			    .cents = -3139986,
+			    .last_order_ms = 1764018802123,
+			    .window_s = 1764018780,
+			    .seq = {17, 0x8000000000000002u}};
+	struct user back;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct str value;
+
+		jw_init_fixed(&w, text, sizeof(text));
+		results_user(&w, &user);
+		value = jw_text(&w);
+		assert_true(results_scan_user(value, &back));
+		assert_memory_equal(&user, &back, sizeof(user));
+		for (size_t at = 0; at < value.len; at++) {
+			static const char bytes[] = "\"\\{},:. 0195-+enx\x01\xc3";
+			char kept = text[at];
+
+			for (size_t b = 0; b < sizeof(bytes); b++) {
+				text[at] = bytes[b];
+				same_as_general(text, value.len);
+			}
+			text[at] = kept;
+			same_as_general(text, at);
+		}
+		user.last_order_ms = -1;
+	}
 }
 
 static void largest_user_fits(void **state)
@@ -206,6 +274,7 @@ static void damage_is_refused(void **state)
 	state_free(s);
 }
 
-RUN(cmocka_unit_test(user_survives), cmocka_unit_test(largest_user_fits),
-    cmocka_unit_test(sums_are_exact), cmocka_unit_test(window_survives),
-    cmocka_unit_test(totals_survive), cmocka_unit_test(damage_is_refused))
+RUN(cmocka_unit_test(user_survives), cmocka_unit_test(users_are_read_quickly),
+    cmocka_unit_test(largest_user_fits), cmocka_unit_test(sums_are_exact),
+    cmocka_unit_test(window_survives), cmocka_unit_test(totals_survive),
+    cmocka_unit_test(damage_is_refused))
