@@ -22,8 +22,10 @@
 #define QUIET_MS     20
 /* With more than these, twice the interval: each transaction costs a broker some
  * sixty requests and appends, whatever is in it. */
-#define BUSY_EVENTS    64
-#define MAX_TXN_EVENTS 20000
+#define BUSY_EVENTS 64
+/* What a transaction may write, and what an abort may have to do again. */
+#define MAX_TXN_RECORDS 20000
+#define MAX_TXN_EVENTS  100000
 /* So that a fault that stays does not become a busy loop. */
 #define ABORT_PAUSE_US 200000
 #define RETRY_PAUSE_US 50000
@@ -120,10 +122,22 @@ bool txn_begin(struct engine *engine)
 	return true;
 }
 
+static bool is_large(const struct engine *engine)
+{
+	size_t records = 0;
+
+	if (engine->txn_events < MAX_TXN_RECORDS)
+		return false;
+	for (int32_t i = 0; i < engine->partitions; i++) {
+		if (engine->part[i].state)
+			records += state_touched(engine->part[i].state);
+	}
+	return records >= MAX_TXN_RECORDS || engine->txn_events >= MAX_TXN_EVENTS;
+}
+
 bool txn_due(const struct engine *engine, int64_t now_ms)
 {
-	return engine->in_txn && (now_ms >= engine->txn_deadline_ms ||
-				  engine->txn_events >= MAX_TXN_EVENTS);
+	return engine->in_txn && (now_ms >= engine->txn_deadline_ms || is_large(engine));
 }
 
 /* ---- write ---- */

@@ -4,7 +4,6 @@
 #include "engine_internal.h"
 #include "log.h"
 #include "partitioner.h"
-#include "timeutil.h"
 
 static void reject(struct engine *engine, const rd_kafka_message_t *msg,
 		   const struct reject *why)
@@ -62,7 +61,7 @@ static void count(struct engine *engine, struct state *state,
 {
 	struct applied applied;
 
-	state_apply(state, event, time_now_ms(), &applied);
+	state_apply(state, event, engine->wall_ms, &applied);
 	if (applied.lost.n > 0)
 		report_lost(engine, msg, event, &applied.lost);
 	engine->tally.first_beyond += applied.first_beyond;
@@ -150,6 +149,6 @@ void consume(struct engine *engine, const rd_kafka_message_t *msg)
 	process(engine, p->state, msg);
 	p->next = msg->offset + 1;
 	state_consumed(p->state, p->next);
-	p->last_input_ms = time_mono_ms();
+	p->last_input_ms = engine->now_ms;
 	engine->txn_events++;
 }

@@ -17,6 +17,7 @@
 #include "timeutil.h"
 
 #define POLL_MS          100
+#define BURST            64 /* events between two looks at the clock */
 #define TICK_MS          250
 #define PROBE_MS         5000
 #define IDLE_MS          5000 /* without input: windows end by the clock */
@@ -179,6 +180,22 @@ static void tick(struct engine *engine, int64_t now_ms)
 	clients_check_topics(engine);
 }
 
+/* This message, and those that wait behind it. */
+static void take(struct engine *engine, rd_kafka_message_t *msg)
+{
+	engine->now_ms = time_mono_ms();
+	engine->wall_ms = time_now_ms();
+	for (unsigned n = 0; msg && n < BURST; n++) {
+		consume(engine, msg);
+		prefetch_taken(&engine->prefetch, engine->consumer, msg);
+		rd_kafka_message_destroy(msg);
+		if (engine->failed || n + 1 == BURST)
+			return;
+		msg = rd_kafka_consumer_poll(engine->consumer, 0);
+	}
+	prefetch_empty(&engine->prefetch);
+}
+
 static void turn(struct engine *engine)
 {
 	rd_kafka_message_t *msg =
@@ -186,10 +203,7 @@ static void turn(struct engine *engine)
 	int64_t now_ms;
 
 	engine_turned(engine);
-	if (msg) {
-		consume(engine, msg);
-		rd_kafka_message_destroy(msg);
-	}
+	take(engine, msg);
 	if (engine->failed)
 		return;
 	now_ms = time_mono_ms();

@@ -20,6 +20,7 @@
 
 #include "engine.h"
 #include "engine_metrics.h"
+#include "prefetch.h"
 #include "state.h"
 
 /* Longest wait inside one blocking call, far below the watchdog's patience. */
@@ -64,6 +65,8 @@ struct engine {
 	bool failed;
 	bool again; /* with `failed`: new clients and a new restore will do */
 	struct err failure;
+	int64_t now_ms, wall_ms; /* monotonic and wall clock, read once a burst */
+	struct prefetch prefetch;
 	int64_t next_tick_ms, next_probe_ms;
 	int64_t fenced_ms[ENGINE_FENCED_MAX]; /* monotonic: the last times, a ring */
 	unsigned n_fenced;

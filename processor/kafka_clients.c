@@ -17,11 +17,14 @@
  * slot has gone for good. */
 #define TXN_TIMEOUT "60000"
 
+#define TEXT_OF(x) #x
+#define TEXT(x)    TEXT_OF(x)
+
 typedef const char *const property[2];
 
 /*
  * linger: a commit writes all its records at once and then waits for them.
- * Queues: what a transaction of MAX_TXN_EVENTS may produce.
+ * Queues: what a transaction of MAX_TXN_RECORDS may produce.
  */
 static property producer_properties[] = {
 	{"transaction.timeout.ms", TXN_TIMEOUT},
@@ -50,8 +53,8 @@ static property consumer_properties[] = {
 	{"session.timeout.ms", "10000"},
 	{"heartbeat.interval.ms", "1000"},
 	{"queued.min.messages", "1000000"},
-	{"queued.max.messages.kbytes", "16384"},
-	{"fetch.max.bytes", "8388608"},
+	{"queued.max.messages.kbytes", TEXT(PREFETCH_KBYTES)},
+	{"fetch.max.bytes", "2097152"},
 	{"fetch.min.bytes", "1"},
 	{"fetch.wait.max.ms", "200"},
 	{"check.crcs", "true"},
@@ -64,8 +67,8 @@ static property reader_properties[] = {
 	{"auto.offset.reset", "error"},
 	{"enable.partition.eof", "true"},
 	{"queued.min.messages", "1000000"},
-	{"queued.max.messages.kbytes", "16384"},
-	{"fetch.max.bytes", "8388608"},
+	{"queued.max.messages.kbytes", TEXT(PREFETCH_KBYTES)},
+	{"fetch.max.bytes", "2097152"},
 	{"fetch.wait.max.ms", "20"},
 	{"check.crcs", "true"},
 	{NULL, NULL},

@@ -192,6 +192,7 @@ static bool take(struct restoring *r, const rd_kafka_message_t *msg)
 
 static bool read_all(struct restoring *r, rd_kafka_t *reader)
 {
+	struct prefetch prefetch = {0};
 	bool ok = true;
 
 	while (ok && r->missing > 0) {
@@ -201,6 +202,7 @@ static bool read_all(struct restoring *r, rd_kafka_t *reader)
 		if (!msg)
 			continue;
 		ok = ok && take(r, msg);
+		prefetch_taken(&prefetch, reader, msg);
 		rd_kafka_message_destroy(msg);
 		if (FAILPOINT("processor_restoring"))
 			ok = engine_fail(r->engine, "failpoint processor_restoring");
