@@ -55,7 +55,7 @@ UNITS    := $(UNIT_SRC:%.c=$(B)/%)
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZERS  := $(FUZZ_SRC:%.c=$(B)/%)
 C_SRC    := $(wildcard common/*.c $(PROGRAMS:%=%/*.c))
-BENCHERS := $(B)/bench/ordbench $(B)/bench/orderload $(B)/bench/slowsync.so
+BENCHERS := $(B)/bench/ordbench $(B)/bench/orderload $(B)/bench/orderevents $(B)/bench/slowsync.so $(BUILD)/streams/shop-streams.jar
 C_ALL    := $(C_SRC) $(wildcard common/*.h $(PROGRAMS:%=%/*.h) tests/*/*.[ch] tests/bench/*/*.[ch])
 
 .DEFAULT_GOAL := help
@@ -156,13 +156,19 @@ stack-test: build ## T=tests/integration/test_x.py on a stack that stays up (MOD
 
 $(B)/bench/ordbench: $(call objs,tests/bench/ordbench)
 $(B)/bench/orderload: $(call objs,tests/bench/load)
-$(B)/bench/ordbench $(B)/bench/orderload:
+$(B)/bench/orderevents: $(call objs,tests/bench/events) $(B)/tests/bench/load/hist.o
+$(B)/bench/ordbench $(B)/bench/orderload $(B)/bench/orderevents:
 	@mkdir -p $(@D)
 	$(call Q,LD)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(B)/bench/slowsync.so: tests/bench/slowsync.c
 	@mkdir -p $(@D)
 	$(call Q,LD)$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -shared -o $@ $<
+
+STREAMS := tests/bench/streams
+$(BUILD)/streams/shop-streams.jar: $(STREAMS)/pom.xml $(wildcard $(STREAMS)/src/main/java/shop/*.java)
+	@printf '  %-5s %s\n' MVN $(@F)
+	@mvn -B -q -f $< -Dshop.build=$(abspath $(@D)) package
 
 benchers: $(BENCHERS)
 

@@ -9,6 +9,7 @@ import tempfile
 
 from . import machine, shop, wrk
 from .bare import Bare
+from .engines import Broker
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[2]))
 
@@ -68,6 +69,16 @@ class Context:
     def slow_bare(self):
         return Bare(self.slow_shop.json, self.programs)
 
+    @functools.cached_property
+    def broker(self):
+        """Kafka without the shop: what runs on it is alone with it."""
+        if self.given:
+            return Broker(json.loads(pathlib.Path(self.given).read_text(encoding="utf-8"))["dir"], self.build)
+        self.say("starting a broker")
+        folder = self.folder()
+        shop.up(folder, self.build, more=["--programs", "none", "--no-seed"])
+        return Broker(folder, self.build)
+
     def close(self):
         for folder in self.folders:
             shop.stop(folder.name)
@@ -113,9 +124,9 @@ class Context:
         self.checks.append({"part": part, "checked": len(findings), "broken": broken})
         self.say(f"invariants after {part}: {len(findings) - len(broken)} hold" + "".join(f"\n  BROKEN {b}" for b in broken))
 
-    def in_turn(self, steps):
+    def in_turn(self, steps, rounds=None):
         """Round after round, every other one backwards: a drift of the machine hits all alike."""
-        for turn in range(self.rounds):
+        for turn in range(rounds or self.rounds):
             for step in steps if turn % 2 == 0 else reversed(steps):
                 step()
 

@@ -31,12 +31,21 @@ def describe():
     return f"{os.cpu_count()} cores, load average before {os.getloadavg()[0]:.1f}, Linux {os.uname().release}"
 
 
-def resident_kb(pid):
+def _status_kb(pid, field):
     try:
         status = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     except OSError:
         return 0
-    return int(status.partition("VmRSS:")[2].split()[0]) if "VmRSS:" in status else 0
+    return int(status.partition(field)[2].split()[0]) if field in status else 0
+
+
+def resident_kb(pid):
+    return _status_kb(pid, "VmRSS:")
+
+
+def peak_kb(pid):
+    """The most that was ever resident."""
+    return _status_kb(pid, "VmHWM:")
 
 
 def cpu_s(pid):

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 
-from . import machine, orderload, probe, wrk
+from . import machine, orderload, probe, processor, wrk
 from .peer import Peer
 from .shop import LOADS, PRODUCTS, USERS
 
@@ -206,5 +206,6 @@ PARTS = {
     "overload": (overload, "three times capacity, then recovery"),
     "reads": (reads, "GET of a product and of users, beside the Python stack"),
     "binlog": (binlog, "hot product with binlog, sync_binlog=1 and 2 ms slower fsync"),
+    "processor": (processor.run, "our processor beside Kafka Streams"),
     "start": (start, "start to ready of each program"),
 }

@@ -1,25 +1,9 @@
 """The tables: what was measured beside what, and the goals."""
 
+from . import report_processor
 from .parts import CONNECTIONS, WORKERS, best
-
-MISSING = "–"
-
-
-def table(title, head, rows):
-    if not rows:
-        return ""
-    lines = [f"## {title}", "", "| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
-    return "\n".join(lines) + "\n\n"
-
-
-def number(value, digits=0):
-    return MISSING if value is None else f"{value:,.{digits}f}"
-
-
-def ratio(value, other, digits=1):
-    return MISSING if not value or not other else f"{value / other:.{digits}f} ×"
-
+from .processor import NAME
+from .tables import MISSING, number, over, ratio, table, under
 
 class Figures:
     """The medians by name, and what is computed from them."""
@@ -39,15 +23,6 @@ class Figures:
 
     def slow(self, load):
         return max(filter(None, (self.of(f"slow ours {load} {c}") for c in CONNECTIONS)), default=None)
-
-
-def over(value, low):
-    """Goal `at least`: seen, and is it reached?"""
-    return MISSING if value is None else "yes" if value >= low else "no"
-
-
-def under(value, high):
-    return MISSING if value is None else "yes" if value <= high else "no"
 
 
 def quotient(value, other):
@@ -89,6 +64,7 @@ def goals(f):
     row("GET users", "≥ 20 × the Python stack", number(users, 1) + " ×", over(users, 20))
     row("goodput at 3 × capacity", "≥ 0.8 × the peak", ratio(good, peak, 2), over(quotient(good, peak), 0.8))
     row("resident memory of the seven programs", "≤ 200 MB", f"{number(memory)} MB", under(memory, 200))
+    rows += report_processor.goals(f.ctx)
     return table("Goals", ("what", "goal", "seen", "reached"), rows)
 
 
@@ -96,7 +72,7 @@ def runs(f):
     """Every name with its medians, in the order in which they were first run."""
     rows = []
     for name, several in f.ctx.runs.items():
-        if name == "start ms":
+        if name == "start ms" or name.startswith(NAME.partition("{")[0]):
             continue
         rates = [run["per_s"] for run in several]
         rows.append((
@@ -159,7 +135,7 @@ def text(ctx, minutes):
         + ", ".join(f"`{option}`" for option in ctx.dump()["server"])
         + ".\n\n"
     )
-    return head + goals(f) + runs(f) + overload(f) + lags(f) + memory(f) + checks(f)
+    return head + goals(f) + report_processor.text(ctx) + runs(f) + overload(f) + lags(f) + memory(f) + checks(f)
 
 
 # ---- docs/BENCHMARKS.md ----

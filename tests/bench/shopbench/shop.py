@@ -139,12 +139,17 @@ class Shop:
         return first
 
 
-def start(folder, build, mode="release", more=()):
-    """A stack of one's own in `folder`; returns it as a Shop."""
+def up(folder, build, mode="release", more=()):
+    """A stack of one's own in `folder`; returns its JSON's path."""
     path = pathlib.Path(folder) / "shop.json"
     line = [TOOL, "up", "--quiet", "--dir", folder, "--build", build, "--mode", mode, "--json", path, *more]
     subprocess.run(list(map(str, line)), check=True, stdout=subprocess.DEVNULL)
-    return Shop(path)
+    return path
+
+
+def start(folder, build, mode="release", more=()):
+    """The same, as a Shop: with products and buyers."""
+    return Shop(up(folder, build, mode, more))
 
 
 def stop(folder):
