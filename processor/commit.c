@@ -214,22 +214,36 @@ static void write_totals(const struct totals *totals, int32_t partition, void *a
 	put(arg, results_totals_key(key, partition), &w);
 }
 
+/* Of every partition, what `what` has functions for. */
+static void write_touched(struct engine *engine, struct state_visitor what)
+{
+	for (int32_t i = 0; i < engine->partitions; i++) {
+		struct writer writer = {engine, i};
+
+		if (!engine->part[i].state)
+			continue;
+		what.arg = &writer;
+		state_each_touched(engine->part[i].state, &what);
+		rd_kafka_poll(engine->producer, 0);
+	}
+}
+
+/* First one record for each partition: the library has to announce a partition to
+ * the transaction when its first record comes, and can announce all in one request
+ * if they come together. */
 static void write_results(struct engine *engine)
 {
 	int64_t now = time_now_ms();
 
 	for (int32_t i = 0; i < engine->partitions; i++) {
-		struct writer writer = {engine, i};
-		struct state_visitor visitor = {write_user, write_window, write_totals,
-						&writer};
 		struct state *state = engine->part[i].state;
 
-		if (!state || state_touched(state) == 0)
-			continue;
-		state_close(state, now, false);
-		state_each_touched(state, &visitor);
-		rd_kafka_poll(engine->producer, 0);
+		if (state && state_touched(state) > 0)
+			state_close(state, now, false);
 	}
+	write_touched(engine, (struct state_visitor){.totals = write_totals});
+	write_touched(engine,
+		      (struct state_visitor){.user = write_user, .window = write_window});
 }
 
 /* ---- send offsets, commit ---- */

@@ -39,10 +39,10 @@ static property producer_properties[] = {
  * auto.offset.reset=error: an offset that is gone means that events were lost;
  * a first start names the beginning itself.
  * range: the cooperative assignor of this librdkafka has known faults.
- * queued.min.messages: with the default the fetcher pauses for a second each
- * time the queue is full; memory is bounded by kilobytes instead.
- * fetch.wait: answers come at once when there is data; this is only how often
- * an idle partition asks.
+ * queued, fetch.max: what is read ahead is bounded by kilobytes; see prefetch.c. An
+ * answer may be several times larger in memory, because events compress well.
+ * fetch.min, fetch.wait: a fetch costs a broker as much with one event as with a
+ * hundred, so it waits for 64 KB, or 20 ms; less than what a transaction waits.
  */
 static property consumer_properties[] = {
 	{"isolation.level", "read_committed"},
@@ -55,8 +55,8 @@ static property consumer_properties[] = {
 	{"queued.min.messages", "1000000"},
 	{"queued.max.messages.kbytes", TEXT(PREFETCH_KBYTES)},
 	{"fetch.max.bytes", "2097152"},
-	{"fetch.min.bytes", "1"},
-	{"fetch.wait.max.ms", "200"},
+	{"fetch.min.bytes", "65536"},
+	{"fetch.wait.max.ms", "20"},
 	{"check.crcs", "true"},
 	{NULL, NULL},
 };

@@ -268,12 +268,12 @@ void state_close(struct state *state, int64_t now_ms, bool idle)
 
 void state_each_touched(const struct state *state, const struct state_visitor *visitor)
 {
-	for (size_t i = 0; i < state->users.n_undo; i++)
+	for (size_t i = 0; visitor->user && i < state->users.n_undo; i++)
 		visitor->user(state->users.undo[i].user, visitor->arg);
-	for (size_t i = 0; i < state->windows.n_undo; i++)
+	for (size_t i = 0; visitor->window && i < state->windows.n_undo; i++)
 		visitor->window(state->windows.undo[i].win, state->partition,
 				visitor->arg);
-	if (state->totals.touched)
+	if (visitor->totals && state->totals.touched)
 		visitor->totals(&state->totals, state->partition, visitor->arg);
 }
 

@@ -108,6 +108,7 @@ bool state_close_due(const struct state *state, int64_t now_ms, bool idle);
 
 /* ---- the transaction ---- */
 
+/* NULL: not wanted. */
 struct state_visitor {
 	void (*user)(const struct user *user, void *arg);
 	void (*window)(const struct window *win, int32_t partition, void *arg);
