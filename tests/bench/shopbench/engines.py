@@ -36,7 +36,8 @@ class Broker:
         self.state = pathlib.Path(folder) / "state.json"
         stack = json.loads((pathlib.Path(folder) / "stack.json").read_text(encoding="utf-8"))
         self.bootstrap = stack["kafka"]["bootstrap"]
-        self.admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        # Quiet: that topics go away is no news.
+        self.admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 3})
         self.kinds = _topic_settings()
 
     def cpu_s(self):

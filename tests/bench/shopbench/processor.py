@@ -13,7 +13,8 @@ MANY_EVENTS = 4 * MANY_USERS
 MORE_EVENTS = 1000  # come while the process is down
 RATE = 1000
 PAIRS = 5
-NAME = "engine {} {}"
+ENGINE = "engine "  # what the names of its runs begin with
+NAME = ENGINE + "{} {}"
 WARM_EVENTS = 5000  # before a rate: a JVM that has just started is several times slower
 SPAN_S = 600
 
@@ -36,16 +37,16 @@ def _topic(ctx, name):
     return ctx.broker.topic(f"{ctx.broker.prefix}-{name}", "events")
 
 
-def _check(ctx, engine, load):
+def _check(ctx, engine, load, name):
     """Both must have done the work, or comparing them says nothing."""
     seen, due = sums(engine), (load["orders"], load["cents"])
     text = f"{engine.kind} counted {seen[0]} orders, {seen[1]} cents instead of {due[0]}, {due[1]}"
-    ctx.checks.append({"part": f"processor: {engine.kind}", "checked": 1, "broken": [text] if seen != due else []})
+    ctx.checks.append({"part": NAME.format(engine.kind, name), "checked": 1, "broken": [text] if seen != due else []})
 
 
 def _pairs(ctx, steps):
-    """Five of them, for they differ by more than others do; one with short runs."""
-    ctx.in_turn(steps, PAIRS if ctx.rounds > 1 else 1)
+    """Five of them in a full run, for they differ by more than others do."""
+    ctx.in_turn(steps, PAIRS if ctx.rounds >= 3 else ctx.rounds)
 
 
 def _catch_up(ctx, kind, topic, load, name):
@@ -62,7 +63,7 @@ def _catch_up(ctx, kind, topic, load, name):
 
         ctx.measure(NAME.format(engine.kind, name), run)
         engine.end()
-        _check(ctx, engine, load)
+        _check(ctx, engine, load, name)
 
 
 def catch_up(ctx):
@@ -92,7 +93,7 @@ def _many_users(ctx, kind):
         _again(ctx, engine, signal.SIGTERM, load, "restart")
         _again(ctx, engine, signal.SIGKILL, load, "restart after kill -9")
         engine.end()
-        _check(ctx, engine, load)
+        _check(ctx, engine, load, "many users")
     ctx.broker.drop(topic)
 
 
@@ -130,7 +131,7 @@ def _steady(ctx, kind):
 
         result = ctx.measure(NAME.format(engine.kind, "steady"), run)
         engine.end()
-        _check(ctx, engine, result)
+        _check(ctx, engine, result, "steady")
     ctx.broker.drop(topic)
 
 

@@ -2,8 +2,8 @@
 
 from . import report_processor
 from .parts import CONNECTIONS, WORKERS, best
-from .processor import NAME
-from .tables import MISSING, number, over, ratio, table, under
+from .processor import ENGINE
+from .tables import MISSING, check_table, number, over, ratio, table, under
 
 class Figures:
     """The medians by name, and what is computed from them."""
@@ -64,7 +64,6 @@ def goals(f):
     row("GET users", "≥ 20 × the Python stack", number(users, 1) + " ×", over(users, 20))
     row("goodput at 3 × capacity", "≥ 0.8 × the peak", ratio(good, peak, 2), over(quotient(good, peak), 0.8))
     row("resident memory of the seven programs", "≤ 200 MB", f"{number(memory)} MB", under(memory, 200))
-    rows += report_processor.goals(f.ctx)
     return table("Goals", ("what", "goal", "seen", "reached"), rows)
 
 
@@ -72,7 +71,7 @@ def runs(f):
     """Every name with its medians, in the order in which they were first run."""
     rows = []
     for name, several in f.ctx.runs.items():
-        if name == "start ms" or name.startswith(NAME.partition("{")[0]):
+        if name == "start ms" or name.startswith(ENGINE):
             continue
         rates = [run["per_s"] for run in several]
         rows.append((
@@ -123,31 +122,40 @@ def memory(f):
 
 
 def checks(f):
-    rows = [(one["part"], one["checked"], "; ".join(one["broken"]) or "none") for one in f.ctx.checks]
-    return table("Invariants after each part", ("part", "checked", "broken"), rows)
+    return check_table("Invariants after each part", [one for one in f.ctx.checks if not one["part"].startswith(ENGINE)])
+
+
+def shop(ctx):
+    """The tables of the shop; empty when none of its parts was run."""
+    f = Figures(ctx)
+    if not any(name for name in ctx.runs if not name.startswith(ENGINE)):
+        return ""
+    server = ", ".join(f"`{option}`" for option in ctx.dump()["server"])
+    head = f"MariaDB, durable (`innodb_flush_log_at_trx_commit=1`), for everybody: {server}.\n\n"
+    return head + goals(f) + runs(f) + overload(f) + lags(f) + memory(f) + checks(f)
+
+
+def sections(ctx, minutes):
+    """Name of a section -> its tables, of those whose parts were run."""
+    head = f"{ctx.machine}; {ctx.seconds} s a run, rounds: {ctx.rounds}, {minutes:.0f} minutes in all.\n\n"
+    found = {"shop": shop(ctx), "processor": report_processor.text(ctx)}
+    return {name: head + tables for name, tables in found.items() if tables}
 
 
 def text(ctx, minutes):
-    f = Figures(ctx)
-    head = (
-        f"# Benchmark\n\n{ctx.machine}; {ctx.seconds} s a run, rounds: {ctx.rounds}, {minutes:.0f} minutes in all. "
-        "MariaDB, durable (`innodb_flush_log_at_trx_commit=1`), for everybody: "
-        + ", ".join(f"`{option}`" for option in ctx.dump()["server"])
-        + ".\n\n"
-    )
-    return head + goals(f) + report_processor.text(ctx) + runs(f) + overload(f) + lags(f) + memory(f) + checks(f)
+    return "".join(f"# Benchmark: {name}\n\n{tables}" for name, tables in sections(ctx, minutes).items())
 
 
 # ---- docs/BENCHMARKS.md ----
 
-BEGIN, END = "<!-- begin: written by tools/run-bench --docs -->\n", "<!-- end -->"
 
-
-def into(document, tables):
-    """The document with these tables between its two marks, one level of headings deeper."""
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the marks {BEGIN.strip()} and {END} are missing")
-    body = tables.partition("\n\n")[2].replace("\n## ", "\n### ")
-    return f"{before}{begin}\n{body}{end}{after}"
+def into(document, found):
+    """The document with these sections between their marks, one level of headings deeper."""
+    for name, tables in found.items():
+        begin_mark, end_mark = f"<!-- begin {name}: written by tools/run-bench --docs -->\n", f"<!-- end {name} -->"
+        before, begin, rest = document.partition(begin_mark)
+        _, end, after = rest.partition(end_mark)
+        if not begin or not end:
+            raise ValueError(f"the marks {begin_mark.strip()} and {end_mark} are missing")
+        document = f"{before}{begin}\n" + tables.replace("## ", "### ") + f"{end}{after}"
+    return document

@@ -2,8 +2,8 @@
 
 import statistics
 
-from .processor import MANY_USERS, NAME, RATE
-from .tables import MISSING, number, over, table, under
+from .processor import ENGINE, MANY_USERS, NAME, RATE
+from .tables import MISSING, check_table, number, over, table, under
 
 CATCH_UP, MANY, RESTART, KILLED, STEADY = "catch-up", "many users", "restart", "restart after kill -9", "steady"
 
@@ -55,7 +55,7 @@ def goals(ctx):
     less("after kill -9", "1/5 of", p.ratio(KILLED, "seconds"), 0.2)
     less(f"event to result at {RATE:,}/s, p99", "1/3 of", p.ratio(STEADY, "p99_ms"), 1 / 3)
     most("", p.ours(STEADY, "p99_ms"), "ms", 150)
-    less(f"broker's CPU at {RATE:,} events/s", "", p.ratio(STEADY, "broker_cpu"), 1)
+    less(f"broker's CPU at {RATE:,} events/s", "1 ×", p.ratio(STEADY, "broker_cpu"), 1)
     return [row for row in rows if row[3] != MISSING]
 
 
@@ -84,9 +84,27 @@ def text(ctx):
     for name, what, key, scale, digits in ROWS:
         ours, theirs = p.ours(name, key), p.of("streams", name, key)
         if ours is not None and theirs is not None:
-            rows.append((name, what, number(ours * scale, digits), number(theirs * scale, digits), times(p.ratio(name, key), 3)))
+            seen = (number(value * scale, digits) for value in (ours, theirs))
+            rows.append((name, what, *seen, times(p.ratio(name, key), 3)))
     pairs = len(ctx.runs.get(NAME.format("ours", CATCH_UP), []))
     alone = p.of("none", STEADY, "broker_cpu")
     head = (f"Processor and Kafka Streams, medians of {pairs}", ("", "", "ours", "Kafka Streams", "ratio"))
     note = f"Making {RATE:,} events a second alone costs the broker {number(alone and 100 * alone, 1)} % of a core.\n\n"
-    return table(*head, rows) + (note if rows else "")
+    found = goals(ctx)
+    if not found:
+        return ""
+    checks = [one for one in ctx.checks if one["part"].startswith(ENGINE)]
+    return (
+        table("Goals of the processor", ("what", "goal", "seen", "reached"), found) + table(*head, rows) + note
+        + check_table("Sums of the results after each run", _by_part(checks))
+    )  # fmt: skip
+
+
+def _by_part(checks):
+    """One line for all runs of a name."""
+    parts = {}
+    for one in checks:
+        entry = parts.setdefault(one["part"], {"part": one["part"].removeprefix(ENGINE), "checked": 0, "broken": []})
+        entry["checked"] += one["checked"]
+        entry["broken"] += one["broken"]
+    return list(parts.values())

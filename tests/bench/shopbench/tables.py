@@ -26,3 +26,8 @@ def over(value, low):
 
 def under(value, high):
     return MISSING if value is None else "yes" if value <= high else "no"
+
+
+def check_table(title, checks):
+    rows = [(one["part"], one["checked"], "; ".join(one["broken"]) or "none") for one in checks]
+    return table(title, ("part", "checked", "broken"), rows)
