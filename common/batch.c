@@ -194,6 +194,7 @@ static bool start_lane(struct batch_stage *stage, struct loop *loop, unsigned i,
 	struct work_config work = {
 		.name = stage->cfg.name,
 		.threads = 1,
+		.gather = true,
 		.max_queue = stage->cfg.max_queue,
 		.worker_new = lane_conn_new,
 		.worker_free = db_pool_conn_free,

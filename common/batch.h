@@ -6,8 +6,9 @@
  * A stage is a few lanes, each a thread with a connection of its own and a queue
  * of bounded length.  A lane takes what has queued up, at most `max_batch`
  * members in their order of arrival, and runs the stage's function on all of
- * them.  There is no timer: a lone member runs at once, and batches grow only
- * while a commit keeps the lane busy (group commit; DeWitt et al., SIGMOD 1984).
+ * them.  There is no timer: what comes in one turn of the loop runs at its end, and
+ * batches grow only while a commit keeps the lane busy (group commit; DeWitt et al.,
+ * SIGMOD 1984).
  *
  * Members with the same `lane` number never run at the same time, and run in
  * their order of arrival.
@@ -33,7 +34,9 @@ typedef bool (*batch_fn)(struct db_conn *conn, void **members, size_t n, struct 
 struct batch_config {
 	const char *name; /* of threads and metrics; at most 8 bytes, a literal */
 	batch_fn run;
-	bool transactions;  /* `run` does little outside of db_tx(): saves BEGINs */
+	/* `run` does little outside of db_tx(): saves BEGINs, but a statement outside
+	 * costs a COMMIT, and fails when that does. */
+	bool transactions;
 	unsigned lanes;     /* connections */
 	unsigned max_batch; /* 1 … BATCH_MAX */
 	unsigned max_queue; /* members that may wait in one lane; more get ERR_BUSY */

@@ -181,7 +181,7 @@ enum db_tx_end {
 	DB_TX_UNKNOWN      /* the connection broke during COMMIT: re-read what
 			      happened, never run it again blindly */
 };
-/* BEGIN, fn, COMMIT. `fn` may run several times: it must reset what it fills. */
+/* Begins, runs fn, COMMIT. `fn` may run several times: it must reset what it fills. */
 enum db_tx_end db_tx(struct db_conn *conn, db_tx_fn fn, void *arg, struct err *err)
 	__attribute__((warn_unused_result));
 

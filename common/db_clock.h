@@ -6,7 +6,8 @@
  * estimate is never later than the database's own clock (drift of one machine
  * against the other within DB_CLOCK_MAX_AGE_MS aside): a reading was made
  * before its answer arrived, and a machine that was frozen with its clock only
- * falls behind.  Any thread.
+ * falls behind.  When the database's clock is set, or another server takes over, it is
+ * wrong by that much for at most DB_CLOCK_MAX_AGE_MS.  Any thread.
  */
 #ifndef COMMON_DB_CLOCK_H
 #define COMMON_DB_CLOCK_H

@@ -72,7 +72,8 @@ struct db_conn {
 
 /* db_conn.c */
 struct db_conn *db_conn_new(const struct db_settings *cfg, struct db_health *health);
-/* Ends what a statement outside of db_tx() has begun, if autocommit is off. */
+/* Ends what a statement outside of db_tx() has begun, if autocommit is off. `ok`: did
+ * it succeed? false: it did not, or its COMMIT failed and `err` says why. */
 bool db_conn_end_implicit(struct db_conn *conn, bool ok, struct err *err);
 /* Connected? If allowed, tries to. false: `err` is ERR_BUSY. */
 bool db_conn_ensure(struct db_conn *conn, struct err *err);

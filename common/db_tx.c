@@ -1,5 +1,6 @@
 /*
- * db_tx.c - transactions: BEGIN, the caller's function, COMMIT.
+ * db_tx.c - transactions: BEGIN (nothing on a connection without autocommit), the
+ * caller's function, COMMIT.
  *
  * Run again when nothing can have happened: after a deadlock or a lock time-out
  * (the server took everything back), and once when the connection was lost

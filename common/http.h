@@ -104,7 +104,9 @@ void http_reply_empty(struct http_req *req, int status); /* 204, 304 */
 /* application/problem+json (RFC 9457) with type title status detail code
  * request_id, errors[] when err->field is set, Retry-After when given. */
 void http_reply_err(struct http_req *req, const struct err *err);
-/* The status and the problem of that answer, for one that tells of several things. */
+/* The status of that answer; and its problem as one JSON object, for an answer that
+ * tells of several things. Logs an ERR_INTERNAL, as http_reply_err() does; returns the
+ * status. */
 int http_err_status(const struct err *err);
 int http_err_write(struct http_req *req, struct jw *w, const struct err *err);
 

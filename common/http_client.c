@@ -64,7 +64,7 @@ void http_client_free(struct http_client *client)
 
 	if (!client)
 		return;
-	err_set(&err, ERR_BUSY, "the process is stopping");
+	err_set(&err, ERR_UPSTREAM, "the process is stopping");
 	/* Detach first: a callback must not find a half-freed connection. */
 	while (!TAILQ_EMPTY(&client->busy)) {
 		struct client_conn *conn = TAILQ_FIRST(&client->busy);
@@ -73,6 +73,7 @@ void http_client_free(struct http_client *client)
 		client_conn_free(conn);
 		client_call_failed(call, &err);
 	}
+	err_set(&err, ERR_BUSY, "the process is stopping");
 	while (!TAILQ_EMPTY(&client->waiting))
 		client_call_failed(TAILQ_FIRST(&client->waiting), &err);
 	while (!TAILQ_EMPTY(&client->idle))

@@ -32,7 +32,8 @@ struct http_client_config {
 struct http_client *http_client_new(struct loop *loop,
 				    const struct http_client_config *cfg,
 				    struct metrics *metrics, struct err *err);
-/* Pending requests end with ERR_BUSY before this returns. */
+/* Pending requests end before this returns: with ERR_UPSTREAM if they were sent, else
+ * with ERR_BUSY. */
 void http_client_free(struct http_client *client);
 
 struct http_header_pair {

@@ -64,7 +64,9 @@ struct work_pool {
 
 	/* the loop's own */
 	struct loop_timer *expiry;
-	int64_t expiry_at; /* 0: not armed */
+	int64_t expiry_at;       /* 0: not armed */
+	struct loop_timer *wake; /* of cfg.gather */
+	bool wake_due;
 	bool freed;
 };
 
@@ -307,6 +309,27 @@ static void arm_expiry(struct work_pool *pool, const struct job *job, int64_t wa
 	loop_timer_start(pool->expiry, wait_ms);
 }
 
+static void on_turn_end(void *arg)
+{
+	struct work_pool *pool = arg;
+
+	pool->wake_due = false;
+	pthread_mutex_lock(&pool->lock);
+	pthread_cond_broadcast(&pool->wanted);
+	pthread_mutex_unlock(&pool->lock);
+}
+
+/* A job was queued. */
+static void wake_worker(struct work_pool *pool)
+{
+	if (!pool->cfg.gather) {
+		pthread_cond_signal(&pool->wanted);
+	} else if (!pool->wake_due) {
+		pool->wake_due = true;
+		loop_timer_start(pool->wake, 0);
+	}
+}
+
 struct work_pool *work_pool_new(struct loop *loop, const struct work_config *cfg,
 				struct err *err)
 {
@@ -324,6 +347,7 @@ struct work_pool *work_pool_new(struct loop *loop, const struct work_config *cfg
 	list_init(&pool->finished);
 	init_lock(pool);
 	pool->expiry = loop_timer_new(loop, on_expiry, pool);
+	pool->wake = loop_timer_new(loop, on_turn_end, pool);
 	if (!start_workers(pool, err)) {
 		work_pool_free(pool);
 		return NULL;
@@ -349,6 +373,7 @@ void work_pool_free(struct work_pool *pool)
 		pthread_join(pool->workers[i].thread, NULL);
 	run_finished(pool);
 	loop_timer_free(pool->expiry);
+	loop_timer_free(pool->wake);
 	pool->freed = true;
 	pthread_mutex_lock(&pool->lock);
 	posted = pool->posted;
@@ -376,7 +401,7 @@ void work_submit(struct work_pool *pool, int64_t wait_ms, work_fn fn, work_done 
 		pool->queued++;
 		if (job->expires_ms)
 			arm_expiry(pool, job, wait_ms);
-		pthread_cond_signal(&pool->wanted);
+		wake_worker(pool);
 	}
 	pthread_mutex_unlock(&pool->lock);
 }

@@ -36,6 +36,9 @@ struct work_config {
 	unsigned threads;
 	unsigned max_queue; /* jobs waiting, not counting running ones */
 	size_t stack_bytes; /* 0: 256 KB */
+	/* Wake workers at the end of the loop's turn: what comes in one turn is there
+	 * together when a job looks for others to take along. */
+	bool gather;
 	void *(*worker_new)(void *owner, unsigned index); /* may be NULL */
 	void (*worker_free)(void *worker);
 	/* Called on an idle worker about once a second (keep-alive, reconnect). */

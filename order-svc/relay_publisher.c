@@ -208,8 +208,9 @@ static void forget_wake(struct publisher *pub)
 {
 	eventfd_t n;
 
-	atomic_store(&pub->woken, false);
+	/* In this order: a wake between the two is one too many, not one too few. */
 	eventfd_read(pub->wake_fd, &n);
+	atomic_store(&pub->woken, false);
 }
 
 static int publish(struct publisher *pub)

@@ -7,13 +7,15 @@
  */
 #include "reservations.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "timeutil.h"
 
-#define RESERVE_MS 3000
-#define RELEASE_MS 2000
+#define RESERVE_MS  3000 /* of an order, waiting included */
+#define CALL_MIN_MS 250
+#define RELEASE_MS  2000
 /* Of one call; product-svc takes no more. */
 #define CALL_MEMBERS 64
 #define CALL_LINES   256
@@ -27,7 +29,7 @@ struct reservations {
 	const char *authorization;
 	struct reservation_list waiting;
 	unsigned calls, max_calls;
-	bool stopping;
+	bool due, stopping; /* soon is running; nothing is sent any more */
 	struct metric *calls_total, *members;
 };
 
@@ -132,6 +134,14 @@ static void write_many(struct jw *w, const struct reserve_call *call)
 	jw_end(w);
 }
 
+/* The first has waited the longest. */
+static int time_left(const struct reservation *first)
+{
+	int64_t left = RESERVE_MS - (time_mono_ms() - first->asked_ms);
+
+	return left > CALL_MIN_MS ? (int)left : CALL_MIN_MS;
+}
+
 /* The ids in the headers are those of the first member. */
 static void send_call(struct reserve_call *call)
 {
@@ -141,7 +151,7 @@ static void send_call(struct reserve_call *call)
 	bool alone = call->n == 1;
 	struct http_call spec = {.method = "PUT",
 				 .headers = headers,
-				 .timeout_ms = RESERVE_MS,
+				 .timeout_ms = time_left(first),
 				 .path = "/internal/reservations",
 				 .label = "/internal/reservations"};
 	char path[64];
@@ -219,6 +229,7 @@ static void send_all(void *arg)
 {
 	struct reservations *reservations = arg;
 
+	reservations->due = false;
 	give_up_old(reservations);
 	while (!TAILQ_EMPTY(&reservations->waiting) &&
 	       reservations->calls < reservations->max_calls)
@@ -227,14 +238,19 @@ static void send_all(void *arg)
 
 static void send_soon(struct reservations *reservations)
 {
-	if (!reservations->stopping && !TAILQ_EMPTY(&reservations->waiting) &&
-	    reservations->calls < reservations->max_calls)
-		loop_timer_start(reservations->soon, 0);
+	/* Not started again while it is due: that would put it off. */
+	if (reservations->due || reservations->stopping ||
+	    TAILQ_EMPTY(&reservations->waiting) ||
+	    reservations->calls >= reservations->max_calls)
+		return;
+	reservations->due = true;
+	loop_timer_start(reservations->soon, 0);
 }
 
 void reservations_reserve(struct reservations *reservations,
 			  struct reservation *reservation, reservation_cb cb, void *arg)
 {
+	assert(!reservations->stopping);
 	reservation->cb = cb;
 	reservation->arg = arg;
 	reservation->asked_ms = time_mono_ms();

@@ -56,6 +56,8 @@ struct reservations *reservations_new(struct loop *loop, struct http_client *cli
 void reservations_stop(struct reservations *reservations);
 void reservations_free(struct reservations *reservations);
 
+/* Not after reservations_stop().  How many may wait is the caller's to bound
+ * (MAX_PLACING); who waited 3 s ends with RESERVE_NOT_SENT. */
 void reservations_reserve(struct reservations *reservations,
 			  struct reservation *reservation, reservation_cb cb, void *arg);
 

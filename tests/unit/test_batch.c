@@ -241,6 +241,23 @@ static void what_waits_shares_the_next_batch(void **state)
 	batch_free(stage);
 }
 
+static void what_comes_in_one_turn_shares_a_batch(void **state)
+{
+	struct batch_stage *stage = stage_new(1, 16, 100);
+	struct member m[5] = {{0}};
+
+	(void)state;
+	usleep(100 * 1000); /* the lane is connected, and waits */
+	for (int i = 0; i < 5; i++) {
+		m[i].number = i;
+		add(stage, &m[i]);
+		usleep(5 * 1000);
+	}
+	loop_run(fix.loop);
+	assert_int_equal(atomic_load(&seen.runs), 1);
+	batch_free(stage);
+}
+
 static void a_lane_runs_one_batch_at_a_time(void **state)
 {
 	struct batch_stage *stage = stage_new(2, 4, 100);
@@ -418,6 +435,7 @@ int main(void)
 		DB_TEST(ids_follow_the_step_of_the_server),
 		DB_TEST(a_duplicate_among_many_is_told),
 		DB_TEST(what_waits_shares_the_next_batch),
+		DB_TEST(what_comes_in_one_turn_shares_a_batch),
 		DB_TEST(a_lane_runs_one_batch_at_a_time),
 		DB_TEST(a_bad_member_does_not_fail_its_neighbours),
 		DB_TEST(an_absent_database_fails_the_batch_once),
