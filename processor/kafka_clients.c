@@ -23,11 +23,15 @@
 typedef const char *const property[2];
 
 /*
+ * socket.timeout: a broker that hangs is noticed before the watchdog takes the
+ * call that waits for it for a stuck engine; by default the library waits as long
+ * as a transaction lives, whatever the time-out of the call.
  * linger: a commit writes all its records at once and then waits for them.
  * Queues: what a transaction of MAX_TXN_RECORDS may produce.
  */
 static property producer_properties[] = {
 	{"transaction.timeout.ms", TXN_TIMEOUT},
+	{"socket.timeout.ms", "10000"},
 	{"linger.ms", "1"},
 	{"compression.codec", "lz4"},
 	{"queue.buffering.max.messages", "200000"},

@@ -157,6 +157,24 @@ def test_s10_stuck_for_too_long(alone):
     alone.exact(model)
 
 
+# ---- 12: nobody answers ----
+
+
+@pytest.mark.slow
+def test_s12_broker_that_hangs(alone, proxy):
+    """For longer than the watchdog waits, inside a transaction: every call comes back in time."""
+    model = bare_model("s12")
+    processor = alone.start(**through(proxy))
+    counted(alone, model, processor)
+    with Load(alone, model):
+        proxy.freeze()
+        time.sleep(45)
+        assert processor.child.poll() is None and not processor.ready()
+        proxy.thaw()
+    alone.exact(model, 60)
+    assert processor.stop() == 0
+
+
 # ---- 9: scaling ----
 
 
