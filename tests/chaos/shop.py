@@ -31,6 +31,7 @@ PR_SET_CHILD_SUBREAPER = 36
 # A program never ends by these; 99 is a sanitizer's report.
 CRASHES = {signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
 SANITIZER = 99
+JAVA_TOLD_TO_END = 128 + signal.SIGTERM
 GIVEN_UP = re.compile(r'"level":"(error|fatal)"|"second signal')
 
 
@@ -51,7 +52,8 @@ def why_ended(status, log):
         crash = number in CRASHES and not (number == signal.SIGABRT and reason)
         return signal.Signals(number).name if crash else ""
     code = os.WEXITSTATUS(status)
-    return "" if code == 0 or (code != SANITIZER and reason) else f"exit status {code}"
+    told = code in (0, JAVA_TOLD_TO_END)
+    return "" if told or (code != SANITIZER and reason) else f"exit status {code}"
 
 
 class Clock:
@@ -185,7 +187,7 @@ class Watchman:
     def __init__(self, shop, restart_s, sleep_s):
         self.shop, self.restart_s, self.sleep_s = shop, restart_s, sleep_s
         self.due, self.sleepers = {}, {}
-        self.deaths, self.crashes = {}, []
+        self.deaths, self.crashes, self.judged = {}, [], set()
         self.done = threading.Event()
         self.thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -216,11 +218,17 @@ class Watchman:
             self.sleepers.pop(name, None)
 
     def _ended(self, name, entry, status):
+        if entry["pid"] in self.judged:
+            proc.reap(entry)  # it was not ours to bury yet
+            return
+        self.judged.add(entry["pid"])
         why = why_ended(status, self.shop.stack.log(name))
         proc.reap(entry)
         if why:
             self.crashes.append(f"{name}: {why}")
             self.shop.note(f"{name} ended with {why}")
+        elif status not in (0, signal.SIGKILL):
+            self.shop.note(f"{name} gave up, see its log")
 
     def _dead(self, name, now):
         if name in self.shop.away:

@@ -53,7 +53,11 @@ class Sitting:
         self.runs = []
 
     def __enter__(self):
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.close()  # nothing may go on running
+            raise
         return self
 
     def __exit__(self, *_):

@@ -174,6 +174,7 @@ def test_a_crash_is_no_end_with_a_reason():
     assert why_ended(signal.SIGABRT, "Assertion failed") == "SIGABRT"
     assert why_ended(signal.SIGABRT, error) == ""
     assert why_ended(1 << 8, "") == "exit status 1" and why_ended(1 << 8, error) == ""
+    assert why_ended(143 << 8, "") == ""
     assert why_ended(99 << 8, error) == "exit status 99"
 
 
