@@ -72,7 +72,7 @@ class Proxy:
 
     def close(self):
         if self.thread.is_alive():
-            self._do(self._refuse)
+            self._do(self._finish)
             self.loop.call_soon_threadsafe(self.loop.stop)
             self.thread.join(10)
             self.loop.close()
@@ -111,6 +111,14 @@ class Proxy:
         self.server.close()
         self._cut()
         await asyncio.sleep(0)  # lets the resets out
+
+    async def _finish(self):
+        """Leaves no task behind, also when frozen."""
+        await self._refuse()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
     async def _connected(self, *client):
         try:
