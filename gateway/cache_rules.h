@@ -20,9 +20,6 @@ struct cache_wish cache_wish(const struct http_head *request);
  * the route's file says for how long we may repeat an answer without asking. */
 bool cache_may_store(const struct http_head *answer, uint64_t *lifetime_us);
 
-/* Is the tag in the list of an If-None-Match (weak comparison)? */
-bool cache_etag_listed(struct str list, struct str etag);
-
 /* Fields that a 304 repeats (RFC 9110 section 15.4.5). */
 bool cache_repeats_in_304(struct str name);
 /* Fields of a request that is sent to fill the cache go without these: whoever asks, the

@@ -14,6 +14,7 @@
 #include "cache_rules.h"
 #include "client.h"
 #include "headers.h"
+#include "http_lists.h"
 #include "timeutil.h"
 
 #define KEY_MAX     1024
@@ -97,7 +98,7 @@ static void answer(struct exchange *x, const struct cache_answer *stored, bool f
 {
 	struct http_text text = {.out = x->client->sock.out}, *w = &text;
 	struct str listed = http_field_get(&x->head, "If-None-Match");
-	bool same = listed.at && cache_etag_listed(listed, stored->etag);
+	bool same = listed.at && http_etag_listed(listed, stored->etag, true);
 
 	x->status = same ? 304 : 200;
 	x->close = exchange_must_close(x);

@@ -1,9 +1,10 @@
-/* product.c - check products, write them as JSON, compare their tags. */
+/* product.c - check products, write them as JSON, name their tags. */
 #include "product.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "http_lists.h"
 #include "js.h"
 
 #define PRICE_MIN       1
@@ -252,46 +253,13 @@ void product_etag(char *dst, int64_t version)
 	snprintf(dst, PRODUCT_ETAG_MAX, "\"%" PRId64 "\"", version);
 }
 
-/* Cuts the next element off a comma-separated list. */
-static struct str next_tag(struct str *rest)
-{
-	const char *comma = rest->len ? memchr(rest->at, ',', rest->len) : NULL;
-	struct str tag = *rest;
-
-	if (comma) {
-		tag.len = (size_t)(comma - rest->at);
-		rest->len -= tag.len + 1;
-		rest->at = comma + 1;
-	} else {
-		rest->len = 0;
-	}
-	return str_trim(tag);
-}
-
-bool product_etag_listed(struct str header, const char *etag, bool weak)
-{
-	if (str_eqz(str_trim(header), "*"))
-		return true;
-	while (header.len) {
-		struct str tag = next_tag(&header);
-
-		if (weak && str_starts(tag, STR("W/"))) {
-			tag.at += 2;
-			tag.len -= 2;
-		}
-		if (str_eqz(tag, etag))
-			return true;
-	}
-	return false;
-}
-
 bool product_wants_exact(struct str cache_control)
 {
-	while (cache_control.len) {
-		struct str directive = next_tag(&cache_control);
+	struct http_directive one;
 
-		if (str_ieq(directive, STR("no-cache")) ||
-		    str_ieq(directive, STR("max-age=0")))
+	while (http_directive_next(&cache_control, &one)) {
+		if (str_ieq(one.name, STR("no-cache")) ||
+		    (str_ieq(one.name, STR("max-age")) && one.number == 0))
 			return true;
 	}
 	return false;

@@ -60,9 +60,6 @@ size_t product_stock_text(char *dst, int64_t stock);
 
 /* `"7"` with its quotes; dst holds PRODUCT_ETAG_MAX bytes. */
 void product_etag(char *dst, int64_t version);
-/* Is `etag` in an If-Match or If-None-Match header, or the header "*"? Weak
- * tags count only when `weak` (RFC 9110 section 8.8.3.2). */
-bool product_etag_listed(struct str header, const char *etag, bool weak);
 
 /* Does a request's Cache-Control refuse what is not fresh: no-cache, max-age=0? */
 bool product_wants_exact(struct str cache_control);

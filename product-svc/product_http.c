@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "app.h"
+#include "http_lists.h"
 #include "id.h"
 #include "product_repo.h"
 
@@ -41,7 +42,7 @@ static bool client_has(struct http_req *req, const char *etag)
 {
 	struct str header = http_header(req, "If-None-Match");
 
-	return header.at && product_etag_listed(header, etag, true);
+	return header.at && http_etag_listed(header, str_from(etag), true);
 }
 
 /* GET /api/products/:id   look into the copy -> (wait -> again) -> find -> reply */

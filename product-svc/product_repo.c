@@ -1,6 +1,7 @@
 /* product_repo.c - the tables products and stock_changes. */
 #include "product_repo.h"
 
+#include "http_lists.h"
 #include "money.h"
 
 /* ---- rows ---- */
@@ -208,7 +209,7 @@ static enum db_verdict check_version(struct db_conn *conn, struct product_change
 	change->end = PRODUCT_MISSING;
 	if (db_rows_count(rows)) {
 		product_etag(etag, db_int(rows, 0, 0));
-		change->end = product_etag_listed(change->if_match, etag, false)
+		change->end = http_etag_listed(change->if_match, str_from(etag), false)
 				      ? PRODUCT_OK
 				      : PRODUCT_CHANGED;
 	}

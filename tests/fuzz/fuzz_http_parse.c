@@ -1,5 +1,5 @@
 /*
- * fuzz_http_parse.c - everything that http_parse.h reads from a socket.
+ * fuzz_http_parse.c - everything that http_parse.h and http_lists.h read from a socket.
  *
  * The first byte chooses the part; the rest is its input.  Besides not crashing:
  * slices stay inside the input, the head's end does not depend on how the bytes
@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "http_lists.h"
 #include "http_parse.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -158,6 +159,22 @@ static void fuzz_query(struct str in)
 		      str_utf8_ok((struct str){value, len}));
 }
 
+static void fuzz_lists(struct str in)
+{
+	struct http_directive one;
+	struct str rest = in;
+
+	while (http_directive_next(&rest, &one)) {
+		check_inside(in, one.name);
+		check_inside(in, one.value);
+		check_inside(in, rest);
+	}
+	check(rest.len == 0);
+	(void)http_etag_listed(in, STR("\"a\""), true);
+	if (http_is_etag(in))
+		check(http_etag_listed(in, in, true));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct str in = {(const char *)data + 1, size - 1};
@@ -168,11 +185,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	copy = malloc(in.len ? in.len : 1); /* exact, so that overreads are seen */
 	memcpy(copy, in.at, in.len);
 	in.at = copy;
-	switch (data[0] % 5) {
+	switch (data[0] % 6) {
 	case 0: fuzz_request(in); break;
 	case 1: fuzz_response(in); break;
 	case 2: fuzz_chunks(in); break;
 	case 3: fuzz_path(in); break;
+	case 4: fuzz_lists(in); break;
 	default: fuzz_query(in); break;
 	}
 	free(copy);

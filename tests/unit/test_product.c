@@ -178,15 +178,20 @@ static void etags(void **state)
 	(void)state;
 	product_etag(etag, 12);
 	assert_string_equal(etag, "\"12\"");
-	assert_true(product_etag_listed(STR("\"12\""), etag, false));
-	assert_true(product_etag_listed(STR(" \"11\" , \"12\""), etag, false));
-	assert_true(product_etag_listed(STR("*"), etag, false));
-	assert_false(product_etag_listed(STR("\"1\", \"2\""), etag, false));
-	assert_false(product_etag_listed(STR("12"), etag, false));
-	assert_false(product_etag_listed(STR("W/\"12\""), etag, false));
-	assert_true(product_etag_listed(STR("W/\"12\""), etag, true));
-	assert_false(product_etag_listed(STR(""), etag, true));
-	assert_false(product_etag_listed(STR(",,"), etag, true));
+}
+
+static void exact_reads(void **state)
+{
+	(void)state;
+	assert_true(product_wants_exact(STR("no-cache")));
+	assert_true(product_wants_exact(STR("foo, No-Cache")));
+	assert_true(product_wants_exact(STR("max-age=0")));
+	assert_true(product_wants_exact(STR("Max-Age=00")));
+	assert_true(product_wants_exact(STR("max-age=nonsense")));
+	assert_false(product_wants_exact(STR("max-age=1")));
+	assert_false(product_wants_exact(STR("a=\"x, no-cache\", no-store")));
+	assert_false(product_wants_exact(STR("")));
+	assert_false(product_wants_exact(STR_NONE));
 }
 
 static void patterns(void **state)
@@ -240,8 +245,8 @@ int main(void)
 		cmocka_unit_test(new_product), cmocka_unit_test(bad_fields),
 		cmocka_unit_test(image_urls),  cmocka_unit_test(put_product),
 		cmocka_unit_test(deltas),      cmocka_unit_test(keys),
-		cmocka_unit_test(etags),       cmocka_unit_test(patterns),
-		cmocka_unit_test(json_form),
+		cmocka_unit_test(etags),       cmocka_unit_test(exact_reads),
+		cmocka_unit_test(patterns),    cmocka_unit_test(json_form),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
