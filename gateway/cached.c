@@ -27,7 +27,9 @@
 #define TOUCHES_A_TICK 3
 
 struct flight {
-	LIST_ENTRY(flight) link;
+	LIST_ENTRY(flight) link; /* while it is `open` */
+	bool open;               /* others find it, and wait for it */
+	struct exchange *leader;
 	struct generation_tag tag;
 	struct exchanges sharers;
 	unsigned n;
@@ -153,6 +155,14 @@ static struct flights *flights_of(struct cached *cached, struct str key)
 	return &cached->flights[str_hash(key) % FLIGHTS];
 }
 
+/* Nobody joins it from here on. */
+static void close_flight(struct flight *flight)
+{
+	if (flight->open)
+		LIST_REMOVE(flight, link);
+	flight->open = false;
+}
+
 static struct flight *find_flight(struct cached *cached, struct str key)
 {
 	struct flight *flight;
@@ -169,16 +179,31 @@ static void lead(struct exchange *x, struct str key)
 
 	memcpy(flight->key, key.at, key.len);
 	flight->key_len = key.len;
+	flight->open = true;
+	flight->leader = x;
 	flight->tag = x->tag;
 	TAILQ_INIT(&flight->sharers);
 	LIST_INSERT_HEAD(flights_of(x->worker->cached, key), flight, link);
 	x->flight = flight;
 }
 
-/* Who comes after a write must not get what was fetched before it. */
-static bool may_share(const struct exchange *x, const struct flight *flight)
+/* What waits for a connection yet is as good as new. */
+static uint64_t age_us(const struct flight *flight, uint64_t now_us)
 {
-	return flight->n < SHARERS_MAX &&
+	uint64_t sent_us = flight->leader->sent_us;
+
+	return sent_us && sent_us < now_us ? now_us - sent_us : 0;
+}
+
+/* Who comes after a write must not get what was fetched before it, nor anybody what he
+ * would not get if it were stored. */
+static bool may_share(const struct exchange *x, const struct flight *flight,
+		      const struct cache_wish *wish)
+{
+	uint64_t age = age_us(flight, x->start_us);
+
+	return !wish->exact && flight->n < SHARERS_MAX &&
+	       age < (uint64_t)x->route->cache_ms * 1000 && age <= wish->max_age_us &&
 	       generations_hold(&x->worker->app->generations, &flight->tag);
 }
 
@@ -227,13 +252,14 @@ bool cached_begin(struct exchange *x)
 	generations_take(&x->worker->app->generations, str_from(x->path),
 			 str_from(x->route->pattern), &x->tag);
 	flight = find_flight(cached, key);
-	if (flight && !wish.exact && may_share(x, flight)) {
+	if (flight && may_share(x, flight, &wish)) {
 		share(x, flight);
 		return true;
 	}
 	count(x, CACHE_USE_MISS);
-	if (!flight)
-		lead(x, key);
+	if (flight)
+		close_flight(flight);
+	lead(x, key);
 	return false;
 }
 
@@ -259,14 +285,14 @@ void cached_waited(struct exchange *x)
 	fetch_alone(x);
 }
 
-/* Nobody joins it from here on. Empties x->flight. */
+/* It has come. Empties x->flight. */
 static struct flight *land(struct exchange *x)
 {
 	struct flight *flight = x->flight;
 
 	x->flight = NULL;
 	if (flight)
-		LIST_REMOVE(flight, link);
+		close_flight(flight);
 	return flight;
 }
 
@@ -398,9 +424,9 @@ void cached_wrote(const struct exchange *x, int status)
 	struct app *app = x->worker->app;
 	struct cached *cached = x->worker->cached;
 
-	/* Refused: nothing was done. */
+	/* Refused: nothing was done, unless by a first try that nobody saw the end of. */
 	if (!cached || !changes_something(x->head.method) ||
-	    (status >= 400 && status < 500))
+	    (status >= 400 && status < 500 && !x->fresh))
 		return;
 	generations_wrote(&app->generations, str_from(x->path));
 	metric_add(app->metrics.cache_invalidations, 1);

@@ -7,6 +7,7 @@
  * byte of the answer and repeating is harmless.  A budget for more than that
  * belongs here.
  */
+#include "cached.h"
 #include "client.h"
 #include "exchange.h"
 #include "headers.h"
@@ -77,6 +78,8 @@ bool dispatch_again(struct exchange *x)
 	    !is_idempotent(x->head.method))
 		return false;
 	metric_add(x->worker->app->metrics.retries, 1);
+	/* It may have been heard, and the second try may never get there. */
+	cached_wrote(x, 0);
 	x->fresh = true;
 	x->state = X_CHECKING;
 	upstream_close(x->up);

@@ -271,6 +271,26 @@ def test_who_asks_after_a_write_shares_no_fetch_from_before_it(rig):
     late.close()
 
 
+def test_after_a_write_one_fetches_for_all(rig):
+    """The fetch from before it is nobody's any more, and does not keep others from sharing the next one."""
+    shop = Shop()
+    gw = rig(shop)
+    shop.hold.clear()
+    early = ask_together(gw, 2)
+    until(lambda: shop.n == 1)
+    assert send(gw, "PUT", "/p/1")[0] == 200
+    late = ask_together(gw, 20)
+    until(lambda: cached(gw, MISS) == 2)
+    time.sleep(0.3)
+    early[0].reset()
+    until(lambda: shop.n == 3, what="that who waited for it fetches")
+    shop.hold.set()
+    assert early[1].response()[2] == b"3" and {conn.response()[2] for conn in late} == {b"2"}
+    assert cached(gw, SHARED) == 19 and shop.n == 3
+    for conn in [early[1], *late]:
+        conn.close()
+
+
 def test_a_write_whose_answer_never_came(rig):
     def handler(conn, up):
         method, _, _, _ = conn.request()
@@ -285,6 +305,43 @@ def test_a_write_whose_answer_never_came(rig):
             assert body(gw, "/p/1") == b"1" and body(gw, "/p/1") == b"1"
             assert send(gw, "PUT", "/p/1")[0] == 502
             assert body(gw, "/p/1") == b"2"
+
+
+@pytest.mark.parametrize("second", ["404 Not Found", "412 Precondition Failed", "gone"])
+def test_a_write_that_was_sent_twice(rig, second):
+    """The first try may have been heard, however the second ends; and it may take effect while the second is under way."""
+    shop = Shop()
+    writes = []
+    decided = threading.Event()
+
+    def handler(conn, up):
+        while True:
+            method, _, _, _ = conn.request()
+            if method == "GET":
+                shop.n += 1
+                conn.send(reply(b"%d" % shop.n, extra=f'ETag: "{shop.n}"\r\n'))
+                continue
+            writes.append(method)
+            if second == "gone":
+                up.stop_accepting()
+            if len(writes) == 1:
+                return
+            decided.wait(10)
+            conn.send(reply(b"", second))
+
+    gw = rig(shop, handler=handler)
+    assert body(gw, "/p/1") == body(gw, "/p/1") == b"1"
+    conn = gw.connect()
+    conn.send("DELETE /p/1 HTTP/1.1\r\nHost: shop\r\nContent-Length: 0\r\n\r\n")
+    if second == "gone":
+        assert conn.response()[0] == gw.get("/p/1")[0] == 503
+    else:
+        until(lambda: len(writes) == 2)
+        assert body(gw, "/p/1") == body(gw, "/p/1") == b"2"
+        decided.set()
+        assert conn.response()[0] == int(second[:3])
+        assert body(gw, "/p/1") == b"3"
+    conn.close()
 
 
 def test_routes_that_touch_others(rig):
@@ -321,6 +378,45 @@ def test_one_fetch_for_many(rig):
         conn.close()
     assert shop.n == 1
     assert cached(gw, MISS) == 1 and cached(gw, SHARED) == 98
+
+
+def test_nobody_is_given_a_fetch_older_than_what_is_stored(rig):
+    """The service is slow: who comes after cache_ms, or his own max-age, starts a fetch that the next ones share."""
+    shop = Shop()
+    gw = rig(shop, cache_ms=2000)
+    shop.hold.clear()
+    old = ask_together(gw, 1)
+    until(lambda: shop.n == 1)
+    old += ask_together(gw, 1)
+    time.sleep(1.1)
+    own = gw.connect()
+    own.send("GET /p/1 HTTP/1.1\r\nHost: shop\r\nCache-Control: max-age=1\r\n\r\n")
+    until(lambda: cached(gw, MISS) == 3, what="a fetch for him, and for who waited for a second")
+    time.sleep(2.1)
+    late = ask_together(gw, 20)
+    until(lambda: cached(gw, MISS) == 4)
+    time.sleep(0.3)  # shorter than anybody would wait for another
+    shop.hold.set()
+    early = {conn.response()[2] for conn in [*old, own]}
+    assert early == {b"1", b"2", b"3"} and {conn.response()[2] for conn in late} == {b"4"}
+    assert shop.n == 4 and cached(gw, SHARED) == 19
+    for conn in [*old, own, *late]:
+        conn.close()
+
+
+def test_more_than_one_fetch_is_for(rig):
+    shop = Shop()
+    gw = rig(shop)
+    shop.hold.clear()
+    conns = ask_together(gw, 400)
+    until(lambda: shop.n == 2)
+    time.sleep(0.2)
+    shop.hold.set()
+    bodies = [conn.response()[2] for conn in conns]
+    assert shop.n == 2 and bodies.count(b"1") == 257 and bodies.count(b"2") == 143
+    assert body(gw, "/p/1") == b"2"
+    for conn in conns:
+        conn.close()
 
 
 @pytest.mark.parametrize("how", ["leaves", "private", "cut"])
