@@ -77,6 +77,13 @@ static void on_one(const struct http_answer *answer, const struct err *err, void
 	json_decref(doc);
 }
 
+/* Says it of each what became of it (409: all were refused)? */
+static bool speaks_of_each(const struct http_answer *answer, json_t *doc)
+{
+	return answer->status == 200 ||
+	       (answer->status == 409 && json_object_get(doc, "results"));
+}
+
 /* A refusal of the whole call counts as one of each member. */
 static void on_many(const struct http_answer *answer, const struct err *err, void *arg)
 {
@@ -90,7 +97,7 @@ static void on_many(const struct http_answer *answer, const struct err *err, voi
 
 		if (err)
 			end = failed(err, &why);
-		else if (answer->status == 200)
+		else if (speaks_of_each(answer, doc))
 			end = reservation_read_of_many(reservation, doc, &why);
 		else
 			end = reservation_read(reservation, answer->status, doc, &why);

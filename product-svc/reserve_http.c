@@ -6,8 +6,9 @@
  *
  * check -> reserve each -> reply when the last is decided
  *
- * Many answer 200 with {"results":{ID:{"status":…,"body":…}}}: for each id what the
- * request for it alone would have got.
+ * Many answer {"results":{ID:{"status":…,"body":…}}}: for each id what the request for it
+ * alone would have got.  409 if each of them was refused, so that who only sees the
+ * status (the gateway's cache) knows that nothing was changed; else 200.
  */
 #include <stdio.h>
 
@@ -145,6 +146,21 @@ static void reply_one(struct reserving *one)
 	}
 }
 
+static int status_of(const struct reserving *one)
+{
+	if (one->failed)
+		return http_err_status(&one->why);
+	return one->reserve.end == RESERVE_SHORT ? 409 : 200;
+}
+
+/* Nothing was done for it, and that is sure. */
+static bool is_refused(const struct reserving *one)
+{
+	int status = status_of(one);
+
+	return status >= 400 && status < 500;
+}
+
 static void write_result(struct jw *w, const struct reserving *one)
 {
 	struct http_req *req = one->request->req;
@@ -152,10 +168,7 @@ static void write_result(struct jw *w, const struct reserving *one)
 
 	jw_key(w, one->res.id);
 	jw_object(w);
-	jw_kint(w, "status",
-		one->failed                         ? http_err_status(&one->why)
-		: one->reserve.end == RESERVE_SHORT ? 409
-						    : 200);
+	jw_kint(w, "status", status_of(one));
 	jw_key(w, "body");
 	if (one->failed) {
 		http_err_write(req, w, &one->why);
@@ -170,17 +183,21 @@ static void write_result(struct jw *w, const struct reserving *one)
 
 static void reply_many(struct reserve_request *request)
 {
+	int status = 409;
 	struct jw w;
 
 	jw_init(&w, RESULTS_JSON_MAX);
 	jw_object(&w);
 	jw_key(&w, "results");
 	jw_object(&w);
-	for (size_t i = 0; i < request->n; i++)
+	for (size_t i = 0; i < request->n; i++) {
 		write_result(&w, &request->one[i]);
+		if (!is_refused(&request->one[i]))
+			status = 200;
+	}
 	jw_end(&w);
 	jw_end(&w);
-	http_reply_jw(request->req, 200, &w);
+	http_reply_jw(request->req, status, &w);
 }
 
 /* ---- reserving ---- */

@@ -77,7 +77,8 @@ class FakeShop:
 
     def _reserve_many(self, body):
         answers = {key: self._reserve(key, one) for key, one in body["reservations"].items()}
-        return 200, {"results": {key: {"status": status, "body": answer} for key, (status, answer) in answers.items()}}
+        results = {key: {"status": status, "body": answer} for key, (status, answer) in answers.items()}
+        return 409 if all(400 <= status < 500 for status, _ in answers.values()) else 200, {"results": results}
 
     def _take(self, body):
         for i, line in enumerate(body["lines"]):

@@ -183,8 +183,27 @@ def test_orders_share_a_call_for_stock(alone):
     alone.at_rest()
 
 
+def test_all_of_a_shared_call_are_refused(alone):
+    svc = alone.start(RESERVE_CALLS=1)
+    kinds = ["RARE", "NONE"] * 5
+    answers = behind_one(alone, svc, [{**ORDER, "user_id": n + 2, "product_id": p} for n, p in enumerate(kinds)])
+    expected = {"RARE": (409, "insufficient_stock"), "NONE": (404, "product_not_found")}
+    for kind, answer in zip(kinds, answers, strict=True):
+        assert (answer.status_code, answer.json().get("code")) == expected[kind], answer.text
+    assert asked(alone) == 1
+    balanced(alone)
+    alone.at_rest()
+
+
 @pytest.mark.parametrize(
-    "fault", [("delay", 4), ("answer", (500, b"what?")), ("answer", (200, {"results": {}}))]
+    "fault",
+    [
+        ("delay", 4),
+        ("answer", (500, b"what?")),
+        ("answer", (200, {"results": {}})),
+        ("answer", (409, {"results": {}})),
+        ("answer", (409, {"code": "what?"})),
+    ],
 )
 def test_shared_call_of_which_nothing_is_known(alone, fault):
     """Whatever was held for any of them is given back, and the same key buys once."""

@@ -114,6 +114,16 @@ def test_many_in_one_request(svc, product):
     assert svc.stock_of(product) == 6
 
 
+def test_many_of_which_nothing_is_held(svc, product):
+    """The status of the whole says so (reserve_many looks at it)."""
+    ids = [new_id() for _ in range(3)]
+    said = svc.reserve_many({ids[0]: [(product, 11)], ids[1]: [(product, 900)], ids[2]: [(product + "x", 1)]})
+    assert [said[one][0] for one in ids] == [409, 409, 404]
+    assert svc.stock_of(product) == 10
+    assert svc.reserve_many({ids[0]: [(product, 11)], new_id(): [(product, 10)]})[ids[0]][0] == 409
+    assert svc.stock_of(product) == 0
+
+
 def test_bad_requests_for_many(svc, product):
     def put(body):
         return svc.call("PUT", "/internal/reservations", body)
@@ -355,6 +365,21 @@ def test_lost_connections(svc, alone, product):
         cutting.join()
     until(lambda: svc.get(f"/api/products/{product}").status_code == 200, 10)
     assert svc.stock_of(product) == 1000 - 2 * 150
+
+
+def test_many_of_which_nothing_is_known(stack, tmp_path):
+    """Stock may be held, so it is no refusal (reserve_many looks at that)."""
+    if stack["mode"] == "release":
+        pytest.skip("failpoints are compiled out")
+    own = ProductAlone(stack, tmp_path)
+    try:
+        svc = own.start(FAILPOINTS="product_reserved:1:error")
+        svc.create("A", stock=5)
+        held, none = new_id(), new_id()
+        said = svc.reserve_many({held: [("A", 2)]}, **{none: {}})
+        assert (said[held][0], said[none][0]) == (500, 400) and svc.stock_of("A") == 3
+    finally:
+        own.close()
 
 
 def test_killed_before_the_answer(stack, tmp_path):
