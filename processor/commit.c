@@ -22,7 +22,7 @@
 #define QUIET_MS     20
 /* With more than these, twice the interval: each transaction costs a broker some
  * sixty requests and appends, whatever is in it. */
-#define BUSY_EVENTS 64
+#define BUSY_EVENTS 128
 /* What a transaction may write, and what an abort may have to do again. */
 #define MAX_TXN_RECORDS 20000
 #define MAX_TXN_EVENTS  100000

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import time
 
-from .engines import ENGINES, sums
+from .engines import ENGINES, OursInStep, sums
 
 USERS, MANY_USERS = 2000, 100_000
 EVENTS_A_SECOND_OF_RUN = 250_000  # of BENCH_SECONDS: 2 million with the usual 8
@@ -118,7 +118,7 @@ def _at_rate(ctx, topic, used, *args):
 
 
 def _steady(ctx, kind):
-    topic = _topic(ctx, f"steady-{kind.kind}")
+    topic = _topic(ctx, f"steady-{kind.kind.replace(' ', '-')}")
     with kind(ctx.broker, topic) as engine:
         engine.start()
         _fill(ctx, topic, USERS, WARM_EVENTS)
@@ -144,7 +144,7 @@ def _load_alone(ctx):
 
 def steady(ctx):
     """A constant rate: latency, memory, and what the broker pays."""
-    _pairs(ctx, [lambda kind=kind: _steady(ctx, kind) for kind in ENGINES] + [lambda: _load_alone(ctx)])
+    _pairs(ctx, [lambda kind=kind: _steady(ctx, kind) for kind in (OursInStep, *ENGINES)] + [lambda: _load_alone(ctx)])
 
 
 def run(ctx):
