@@ -132,7 +132,7 @@ bool db_exec_text(struct db_conn *conn, const char *sql, const struct db_arg *ar
  *    .between = " ", .again = " END WHERE id IN (", .tail = ")"}
  *
  * `args` holds the parameters of all rows in turn.  Kept as prepared statements
- * (by the address of `sql`, which must be static) for 1 … 8 rows and for
+ * (by the address of `sql`, which must be static) for 1 … 16 rows and for
  * multiples of 8 up to DB_MANY_MAX rows. */
 #define DB_MANY_MAX 64
 struct db_many {

@@ -1,14 +1,16 @@
 /*
  * db_many.c - one statement about many rows, prepared for a few row counts.
  *
- * An execution serves 1 … 8 rows or a multiple of 8, so that a connection keeps
- * at most fifteen statements of a kind; n rows are n / 64 + 2 executions at most.
+ * An execution serves 1 … 16 rows or a multiple of 8, so that a connection keeps
+ * at most 22 statements of a kind; n rows are n / 64 + 2 executions at most, and the
+ * usual ones, up to 16, a single one.
  */
 #include <stdlib.h>
 
 #include "db_internal.h"
 
-#define STEP 8
+#define EXACT 16
+#define STEP  8
 
 /* ---- text ---- */
 
@@ -76,7 +78,7 @@ static unsigned piece(size_t left)
 {
 	if (left >= DB_MANY_MAX)
 		return DB_MANY_MAX;
-	return left <= STEP ? (unsigned)left : (unsigned)(left / STEP * STEP);
+	return left <= EXACT ? (unsigned)left : (unsigned)(left / STEP * STEP);
 }
 
 static bool exec_piece(struct db_conn *conn, const struct db_many *sql,
@@ -152,7 +154,7 @@ bool db_query_many(struct db_conn *conn, const struct db_many *sql,
 		   const struct db_arg *args, unsigned per_row, size_t n,
 		   struct db_rows **rows, struct err *err)
 {
-	unsigned padded = (unsigned)(n <= STEP ? n : (n + STEP - 1) / STEP * STEP);
+	unsigned padded = (unsigned)(n <= EXACT ? n : (n + STEP - 1) / STEP * STEP);
 	struct db_stmt_key key = {.sql = sql, .rows = padded};
 	struct db_arg *all;
 	bool ok;
