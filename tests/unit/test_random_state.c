@@ -4,7 +4,7 @@
  * back from the results.
  */
 /* link: tests/unit/random_model.c tests/unit/state_model.c */
-/* link: processor/results_json.c processor/results_load.c */
+/* link: processor/results_json.c processor/results_load.c processor/results_scan.c */
 /* link: processor/partition_state.c processor/user_state.c */
 /* link: processor/window_state.c processor/seq_window.c */
 /* link: processor/partitioner.c */
