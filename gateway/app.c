@@ -38,6 +38,8 @@ static void make_cache_metrics(struct gateway_metrics *m, struct metrics *metric
 				"stored answers that made room for others", NULL);
 	m->cache_bytes = metrics_gauge(metrics, "shop_gateway_cache_bytes",
 				       "stored answers, all threads together", NULL);
+	m->cache_waiting = metrics_gauge(metrics, "shop_gateway_cache_waiting",
+					 "reads that wait for another's answer", NULL);
 }
 
 static void make_metrics(struct gateway_metrics *m, struct metrics *metrics)

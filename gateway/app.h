@@ -77,6 +77,7 @@ struct gateway_metrics {
 	struct metric *no_endpoint, *overloaded, *waiting;
 	struct metric *cache[CACHE_USES]; /* by enum cache_use */
 	struct metric *cache_invalidations, *cache_bytes, *cache_evictions;
+	struct metric *cache_waiting;
 	struct route_series no_route; /* of requests that found none */
 };
 

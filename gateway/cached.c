@@ -214,6 +214,7 @@ static void share(struct exchange *x, struct flight *flight)
 	x->deadline_ms = x->worker->now_ms + SHARE_MS;
 	TAILQ_INSERT_TAIL(&flight->sharers, x, link);
 	flight->n++;
+	metric_add(x->worker->app->metrics.cache_waiting, 1);
 }
 
 static bool is_stored(struct exchange *x, struct str key, const struct cache_wish *wish)
@@ -269,6 +270,7 @@ static void leave_flight(struct exchange *x)
 {
 	TAILQ_REMOVE(&x->flight->sharers, x, link);
 	x->flight->n--;
+	metric_add(x->worker->app->metrics.cache_waiting, -1);
 	x->flight = NULL;
 	x->state = X_CHECKING;
 }

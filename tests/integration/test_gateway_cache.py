@@ -1,5 +1,6 @@
 """What the gateway keeps of answers: for how long, who gets it, and what a write does to it."""
 
+import contextlib
 import threading
 import time
 
@@ -45,29 +46,56 @@ class Shop:
 @pytest.fixture
 def rig():
     """rig(shop, cache_ms) -> gateway: GET /p/:id is kept, the same path takes writes; all is stopped at the end."""
-    parts = []
+    parts = contextlib.ExitStack()
 
     def start(shop, cache_ms=LONG_MS, more=(), handler=None, **env):
         up = Upstream(handler or shop)
         writes = {"path": "/p/:id", "methods": ["PUT", "POST", "DELETE"], "who": ["anyone"], "upstream": "up0"}
         below = {**writes, "path": "/p/:id/stock"}
         gw = Gateway({"/p/:id": (up, {"methods": ["GET"], "cache_ms": cache_ms})}, more_routes=[writes, below, *more], **env)
-        parts.extend([gw, up])
+        parts.callback(up.close)
+        parts.callback(gw.stop)
         shop.up = up
         return gw
 
-    yield start
-    failures = []
-    for part in parts:
-        try:
-            part.stop() if isinstance(part, Gateway) else part.close()
-        except AssertionError as error:
-            failures.append(error)
-    assert not failures
+    with parts:
+        yield start
 
 
 def cached(gw, label):
     return gw.metric("shop_gateway_cache_requests_total", label)
+
+
+def waiting(gw):
+    return gw.metric("shop_gateway_cache_waiting")
+
+
+class Late(Exception):
+    """The machine stood still: whoever shares a fetch may have given up waiting for it."""
+
+
+def in_time(sent):
+    """A story in which requests that were sent then still share a fetch, for they do so for a second."""
+    if time.monotonic() - sent > 0.9:
+        raise Late
+
+
+def unless_late(story):
+    """From the beginning again when it took too long, with a gateway of its own each time."""
+    for more in range(7, -1, -1):
+        try:
+            return story()
+        except Late:
+            if not more:
+                raise
+
+
+def wait_for_another(gw, count, sent):
+    def there():
+        in_time(sent)
+        return waiting(gw) == count
+
+    until(there, what=f"{count} that wait")
 
 
 def body(gw, path, *lines):
@@ -91,10 +119,11 @@ def ask_together(gw, n, path="/p/1"):
 def test_is_answered_again(rig):
     shop = Shop()
     gw = rig(shop)
+    begun = time.monotonic()
     first, again = gw.get("/p/1"), gw.get("/p/1", "X-Request-Id: mine")
     assert first[0] == again[0] == 200 and again[2] == b"1" and shop.n == 1
     mine, theirs = dict(again[1]), dict(first[1])
-    assert mine["age"] == "0" and "age" not in theirs
+    assert 0 <= int(mine["age"]) <= time.monotonic() - begun and "age" not in theirs
     assert mine["x-request-id"] == "mine" != theirs["x-request-id"]
     assert mine["traceparent"] != theirs["traceparent"]
     for name in ("etag", "cache-control", "content-length"):
@@ -112,22 +141,17 @@ def test_for_so_long(rig):
     """Never older than cache_ms, counted from when the service was asked."""
     shop = Shop()
     gw = rig(shop, cache_ms=300)
-    begun = {}
-    end = time.monotonic() + 2
-    while time.monotonic() < end:
+    got, begun = {}, time.monotonic()
+    while len(got) < 5:
         asked = time.monotonic()
+        assert asked < begun + 20
         n = int(body(gw, "/p/1"))
-        begun.setdefault(n, asked)
-        if n + 1 in begun:
-            pytest.fail("an older answer after a newer one")
-        # it was asked for after `begun[n]`, so it is gone 300 ms later (and what this request took)
-        assert asked - begun[n] < 0.3 + 0.5
+        got.setdefault(n, time.monotonic())
+        assert n == max(got), "an older answer after a newer one"
+        # The service was asked before we got it, and 300 ms after that it is gone.
+        assert asked < got[n] + 0.3
         time.sleep(0.01)
-    assert 4 <= shop.n <= 8
-    asked = time.monotonic()
-    first = body(gw, "/p/late")
-    until(lambda: body(gw, "/p/late") != first, 3)
-    assert time.monotonic() - asked >= 0.25
+    assert shop.n <= 1 + (time.monotonic() - begun) / 0.3
 
 
 def test_conditions(rig):
@@ -169,7 +193,7 @@ def test_requests_that_want_it_exact(rig):
     assert body(gw, "/p/1", "Cache-Control: no-store") == b"4"
     assert body(gw, "/p/1") == b"3", "not stored, as it was asked"
     assert body(gw, "/p/1", "Range: bytes=0-0") == b"5"
-    assert body(gw, "/p/1", "Cache-Control: max-age=1") == b"3"
+    assert body(gw, "/p/1", "Cache-Control: max-age=60") == b"3"
     time.sleep(1.1)
     assert body(gw, "/p/1", "Cache-Control: max-age=1") == b"6"
 
@@ -263,7 +287,8 @@ def test_who_asks_after_a_write_shares_no_fetch_from_before_it(rig):
     until(lambda: shop.n == 1)
     assert send(gw, "PUT", "/p/1")[0] == 200
     late = ask_together(gw, 1)[0]
-    time.sleep(0.3)  # shorter than anybody would wait for another
+    until(lambda: cached(gw, MISS) + waiting(gw) == 2)
+    assert waiting(gw) == 0
     shop.hold.set()
     assert early.response()[2] == b"1" and late.response()[2] == b"2"
     assert body(gw, "/p/1") == b"2"
@@ -273,22 +298,32 @@ def test_who_asks_after_a_write_shares_no_fetch_from_before_it(rig):
 
 def test_after_a_write_one_fetches_for_all(rig):
     """The fetch from before it is nobody's any more, and does not keep others from sharing the next one."""
-    shop = Shop()
-    gw = rig(shop)
-    shop.hold.clear()
-    early = ask_together(gw, 2)
-    until(lambda: shop.n == 1)
-    assert send(gw, "PUT", "/p/1")[0] == 200
-    late = ask_together(gw, 20)
-    until(lambda: cached(gw, MISS) == 2)
-    time.sleep(0.3)
-    early[0].reset()
-    until(lambda: shop.n == 3, what="that who waited for it fetches")
-    shop.hold.set()
-    assert early[1].response()[2] == b"3" and {conn.response()[2] for conn in late} == {b"2"}
-    assert cached(gw, SHARED) == 19 and shop.n == 3
-    for conn in [early[1], *late]:
-        conn.close()
+
+    def story():
+        shop = Shop()
+        gw = rig(shop)
+        shop.hold.clear()
+        first = ask_together(gw, 1)[0]
+        until(lambda: shop.n == 1)
+        sent = time.monotonic()
+        second = ask_together(gw, 1)[0]
+        wait_for_another(gw, 1, sent)
+        assert send(gw, "PUT", "/p/1")[0] == 200
+        late = ask_together(gw, 20)
+        wait_for_another(gw, 1 + 19, sent)
+        until(lambda: shop.n == 2)
+        first.reset()
+        wait_for_another(gw, 19, sent)
+        until(lambda: shop.n == 3, what="that who waited for it fetches")
+        shop.hold.set()
+        answers = second.response()[2], {conn.response()[2] for conn in late}
+        in_time(sent)
+        assert answers == (b"3", {b"2"})
+        assert cached(gw, SHARED) == 19 and shop.n == 3
+        for conn in [second, *late]:
+            conn.close()
+
+    unless_late(story)
 
 
 def test_a_write_whose_answer_never_came(rig):
@@ -364,103 +399,129 @@ def test_routes_that_touch_others(rig):
 
 
 def test_one_fetch_for_many(rig):
-    shop = Shop()
-    gw = rig(shop)
-    shop.hold.clear()
-    conns = ask_together(gw, 100)
-    until(lambda: shop.n == 1)
-    time.sleep(0.2)
-    conns.pop().reset()
-    assert send(gw, "HEAD", "/p/1")[0] == 200, "HEAD does not wait"
-    shop.hold.set()
-    for conn in conns:
-        assert conn.response()[2] == b"1"
-        conn.close()
-    assert shop.n == 1
-    assert cached(gw, MISS) == 1 and cached(gw, SHARED) == 98
+    def story():
+        shop = Shop()
+        gw = rig(shop)
+        shop.hold.clear()
+        conns = ask_together(gw, 1)
+        until(lambda: shop.n == 1)
+        sent = time.monotonic()
+        conns += ask_together(gw, 99)
+        wait_for_another(gw, 99, sent)
+        conns.pop().reset()
+        wait_for_another(gw, 98, sent)
+        assert send(gw, "HEAD", "/p/1")[0] == 200, "HEAD does not wait"
+        shop.hold.set()
+        answers = [conn.response()[2] for conn in conns]
+        in_time(sent)
+        assert answers == [b"1"] * 99
+        assert shop.n == 1
+        assert cached(gw, MISS) == 1 and cached(gw, SHARED) == 98
+        for conn in conns:
+            conn.close()
+
+    unless_late(story)
 
 
 def test_nobody_is_given_a_fetch_older_than_what_is_stored(rig):
     """The service is slow: who comes after cache_ms, or his own max-age, starts a fetch that the next ones share."""
-    shop = Shop()
-    gw = rig(shop, cache_ms=2000)
-    shop.hold.clear()
-    old = ask_together(gw, 1)
-    until(lambda: shop.n == 1)
-    old += ask_together(gw, 1)
-    time.sleep(1.1)
-    own = gw.connect()
-    own.send("GET /p/1 HTTP/1.1\r\nHost: shop\r\nCache-Control: max-age=1\r\n\r\n")
-    until(lambda: cached(gw, MISS) == 3, what="a fetch for him, and for who waited for a second")
-    time.sleep(2.1)
-    late = ask_together(gw, 20)
-    until(lambda: cached(gw, MISS) == 4)
-    time.sleep(0.3)  # shorter than anybody would wait for another
-    shop.hold.set()
-    early = {conn.response()[2] for conn in [*old, own]}
-    assert early == {b"1", b"2", b"3"} and {conn.response()[2] for conn in late} == {b"4"}
-    assert shop.n == 4 and cached(gw, SHARED) == 19
-    for conn in [*old, own, *late]:
-        conn.close()
+
+    def story():
+        shop = Shop()
+        gw = rig(shop, cache_ms=2000)
+        shop.hold.clear()
+        old = ask_together(gw, 1)
+        until(lambda: shop.n == 1)
+        old += ask_together(gw, 1)
+        time.sleep(1.1)
+        own = gw.connect()
+        own.send("GET /p/1 HTTP/1.1\r\nHost: shop\r\nCache-Control: max-age=1\r\n\r\n")
+        until(lambda: shop.n == cached(gw, MISS) == 3, what="a fetch for him, and for who waited for a second")
+        time.sleep(2.1)
+        sent = time.monotonic()
+        late = ask_together(gw, 20)
+        wait_for_another(gw, 19, sent)
+        assert cached(gw, MISS) == 4
+        shop.hold.set()
+        early, later = ({conn.response()[2] for conn in conns} for conns in ([*old, own], late))
+        in_time(sent)
+        assert early == {b"1", b"2", b"3"} and later == {b"4"}
+        assert shop.n == 4 and cached(gw, SHARED) == 19
+        for conn in [*old, own, *late]:
+            conn.close()
+
+    unless_late(story)
 
 
 def test_more_than_one_fetch_is_for(rig):
-    shop = Shop()
-    gw = rig(shop)
-    shop.hold.clear()
-    conns = ask_together(gw, 400)
-    until(lambda: shop.n == 2)
-    time.sleep(0.2)
-    shop.hold.set()
-    bodies = [conn.response()[2] for conn in conns]
-    assert shop.n == 2 and bodies.count(b"1") == 257 and bodies.count(b"2") == 143
-    assert body(gw, "/p/1") == b"2"
-    for conn in conns:
-        conn.close()
+    def story():
+        shop = Shop()
+        gw = rig(shop)
+        shop.hold.clear()
+        conns = ask_together(gw, 1)
+        until(lambda: shop.n == 1)
+        sent = time.monotonic()
+        conns += ask_together(gw, 399)
+        wait_for_another(gw, 398, sent)
+        shop.hold.set()
+        bodies = [conn.response()[2] for conn in conns]
+        in_time(sent)
+        assert shop.n == 2 and bodies.count(b"1") == 257 and bodies.count(b"2") == 143
+        assert body(gw, "/p/1") == b"2"
+        for conn in conns:
+            conn.close()
+
+    unless_late(story)
 
 
 @pytest.mark.parametrize("how", ["leaves", "private", "cut"])
 def test_who_waits_in_vain_fetches_alone(rig, how):
     """The first client goes away, its answer may not be kept, or it never comes whole."""
-    shop = Shop(extra="Cache-Control: private\r\n" if how == "private" else "")
 
-    def handler(conn, up):
-        if how != "cut" or shop.seen:
-            return shop(conn, up)
-        conn.request()
-        shop.seen.append("cut")
-        shop.hold.wait(10)
-        conn.send('HTTP/1.1 200 OK\r\nETag: "1"\r\nContent-Length: 100\r\n\r\nhalf')
-        return None
+    def story():
+        shop = Shop(extra="Cache-Control: private\r\n" if how == "private" else "")
 
-    gw = rig(shop, handler=handler)
-    shop.hold.clear()
-    first = ask_together(gw, 1)[0]
-    until(lambda: shop.seen)
-    others = ask_together(gw, 10)
-    time.sleep(0.2)
-    assert len(shop.seen) == 1
-    if how == "leaves":
-        first.reset()
-        until(lambda: len(shop.seen) == 11)
-    shop.hold.set()
-    for conn in others:
-        assert conn.response()[0] == 200
-        conn.close()
-    if how == "cut":
-        assert first.response()[0] == 502, "nothing of half an answer was passed on"
-    assert len(shop.seen) == 11
+        def handler(conn, up):
+            if how != "cut" or shop.seen:
+                return shop(conn, up)
+            conn.request()
+            shop.seen.append("cut")
+            shop.hold.wait(10)
+            conn.send('HTTP/1.1 200 OK\r\nETag: "1"\r\nContent-Length: 100\r\n\r\nhalf')
+            return None
+
+        gw = rig(shop, handler=handler)
+        shop.hold.clear()
+        first = ask_together(gw, 1)[0]
+        until(lambda: shop.seen)
+        sent = time.monotonic()
+        others = ask_together(gw, 10)
+        wait_for_another(gw, 10, sent)
+        assert len(shop.seen) == 1
+        if how == "leaves":
+            first.reset()
+            until(lambda: len(shop.seen) == 11)
+        shop.hold.set()
+        statuses = [conn.response()[0] for conn in others]
+        in_time(sent)
+        assert statuses == [200] * 10
+        if how == "cut":
+            assert first.response()[0] == 502, "nothing of half an answer was passed on"
+        assert len(shop.seen) == 11
+        for conn in others:
+            conn.close()
+
+    unless_late(story)
 
 
 def test_nobody_waits_long_for_another(rig):
     shop = Shop()
     gw = rig(shop)
     shop.hold.clear()
-    conns = ask_together(gw, 3)
-    until(lambda: shop.n == 1)
     begun = time.monotonic()
-    until(lambda: shop.n == 3, 5)
-    assert time.monotonic() - begun > 0.7
+    conns = ask_together(gw, 3)
+    until(lambda: shop.n == 3)
+    assert time.monotonic() - begun > 0.9
     shop.hold.set()
     for conn in conns:
         assert conn.response()[0] == 200
@@ -470,12 +531,16 @@ def test_nobody_waits_long_for_another(rig):
 def test_with_the_service_away(rig):
     """What is kept is given for its time and no longer."""
     shop = Shop()
-    gw = rig(shop, cache_ms=1500)
+    gw = rig(shop)
     body(gw, "/p/1")
     shop.up.close()
     assert body(gw, "/p/1") == b"1"
     assert gw.get("/p/2")[0] == 503
-    until(lambda: gw.get("/p/1")[0] == 503, 5)
+    shop = Shop()
+    gw = rig(shop, cache_ms=500)
+    body(gw, "/p/1")
+    shop.up.close()
+    until(lambda: gw.get("/p/1")[0] == 503)
     assert gw.get("/p/1")[0] == 503
 
 
