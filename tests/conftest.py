@@ -5,7 +5,10 @@ use new users and products instead of counting on numbers.  `new_stack(**options
 for a test that needs other settings or breaks something for good.
 """
 
+import contextlib
 import os
+import signal
+import threading
 
 import pytest
 from shop_stack import Stack
@@ -13,6 +16,9 @@ from shop_stack import Stack
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: long outages and the like, for `tools/run-tests slow`")
+    # Whoever ends a run early must not leave its stacks behind: fixtures clean up, as after Ctrl-C.
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: pytest.exit("told to end", 143))
 
 
 @pytest.fixture(scope="session")
@@ -39,12 +45,11 @@ def nothing_died(request):
 
 @pytest.fixture
 def new_stack():
-    made = []
+    with contextlib.ExitStack() as made:
 
-    def start(**options):
-        made.append(Stack())
-        return made[-1].up(**options)
+        def start(**options):
+            one = Stack()
+            made.callback(one.close)
+            return one.up(**options)
 
-    yield start
-    for one in made:
-        one.close()
+        yield start

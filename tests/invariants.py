@@ -28,6 +28,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 EVENTS, RESULTS, DEAD = "orders-events", "analytics-results", "orders-dlq"
 READ_S = 180  # for reading one topic
+SQL_S = 60  # for one statement
 USERS_ASKED = 300  # of each analytics-svc
 HELD = "('pending', 'confirmed')"
 
@@ -54,7 +55,7 @@ class Database:
         self.names = {k.removesuffix("-svc"): v for k, v in self.mysql["databases"].items()}
         self.conn = pymysql.connect(
             host=self.mysql["host"], port=self.mysql["port"], user=self.mysql["user"],
-            password=self.mysql["password"], autocommit=True,
+            password=self.mysql["password"], autocommit=True, read_timeout=SQL_S,
         )  # fmt: skip
 
     def rows(self, text):

@@ -7,6 +7,7 @@ import socket
 import threading
 
 CHUNK = 65536
+COMMIT = b"\x07\x00\x00\x00\x03COMMIT"  # one packet of MariaDB's protocol: length, number 0, COM_QUERY, text
 
 
 class Link:
@@ -41,6 +42,7 @@ class Proxy:
         self.bytes_per_s = 0  # 0: no limit; each way of each connection
         self.counts = collections.Counter()
         self.links = set()
+        self.lost = set()  # links that are reset in the place of their next answer
         self.errors = []  # of the proxy itself: it must not hide them behind a lost connection
         self.server = None
         self.loop = asyncio.new_event_loop()
@@ -87,7 +89,10 @@ class Proxy:
         return data
 
     async def answer(self, link, data):
-        return data
+        if link not in self.lost:
+            return data
+        self.lost.discard(link)
+        return None
 
     # ---- on the loop ----
 
@@ -99,8 +104,9 @@ class Proxy:
         return asyncio.run_coroutine_threadsafe(call(), self.loop).result(10)
 
     async def _listen(self):
-        self.server = await asyncio.start_server(self._connected, "127.0.0.1", self.port, limit=1 << 24)
-        self.port = self.server.sockets[0].getsockname()[1]
+        if not (self.server and self.server.is_serving()):
+            self.server = await asyncio.start_server(self._connected, "127.0.0.1", self.port, limit=1 << 24)
+            self.port = self.server.sockets[0].getsockname()[1]
         self.flowing.set()
 
     def _cut(self):

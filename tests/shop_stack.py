@@ -10,6 +10,7 @@ import re
 import secrets
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -18,11 +19,15 @@ import requests
 from confluent_kafka import Consumer, Producer
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+# For shopstack, which knows ports and processes.
+sys.path.append(str(ROOT / "tools"))
 TOOL = str(ROOT / "tools" / "stack")
 REPORTS = ROOT / "reports"
 MODE = os.environ.get("SHOP_MODE", "asan")
 # MySQL's server instead of MariaDB: `make test-mysql`.
 MYSQL_BIN = os.environ.get("TEST_DB_SERVER")
+TOKEN_S = 600  # less than TOKEN_TTL_S, 900
+SQL_S = 60  # no statement of a test may take longer
 
 
 def until(check, seconds=20, what="the condition"):
@@ -53,7 +58,7 @@ class Stack:
         self.dir = pathlib.Path(folder or tempfile.mkdtemp(prefix="shop-"))
         self.json = {}
         self.http = requests.Session()
-        self.tokens = {}
+        self.tokens = {}  # who -> (when, token)
         self.mode = MODE
 
     # ---- life ----
@@ -172,13 +177,15 @@ class Stack:
     def login(self, who):
         if who not in ("demo", "admin"):
             return who
-        if who not in self.tokens:
+        when, token = self.tokens.get(who, (0, ""))
+        if not token or time.monotonic() - when > TOKEN_S:
             login = self.json["logins"][who]
             body = {"email": login["email"], "password": login["password"]}
             answer = self.api("POST", "/api/auth/login", json=body)
             assert answer.status_code == 200, answer.text
-            self.tokens[who] = answer.json()["access_token"]
-        return self.tokens[who]
+            token = answer.json()["access_token"]
+            self.tokens[who] = (time.monotonic(), token)
+        return token
 
     def internal(self, method, path, who, json=None, headers=None, secret=None):
         """A service's call through the internal listener."""
@@ -222,6 +229,9 @@ class Stack:
         answer = self.api("GET", f"/api/analytics/users/{user_id}", token=token)
         return answer.json() if answer.status_code == 200 else None
 
+    def orders_counted(self, users):
+        return sum((self.totals(user) or {"total_orders": 0})["total_orders"] for user in users)
+
     # ---- database, Kafka, mail ----
 
     def db(self, service=None, write=False):
@@ -234,7 +244,7 @@ class Stack:
             password = pathlib.Path(account["password_file"]).read_text().strip()
         return pymysql.connect(
             host=mysql["host"], port=mysql["port"], user=user, password=password,
-            database=mysql["databases"].get(service), autocommit=True,
+            database=mysql["databases"].get(service), autocommit=True, read_timeout=SQL_S,
         )  # fmt: skip
 
     def sql(self, service, text, *args, write=False):

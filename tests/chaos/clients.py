@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import requests
 
 # Codes of API.md that say: nothing was done, try again.
-NOTHING_DONE = {"unavailable", "database_unavailable", "database_busy", "too_many_orders", "order_aborted"}
+NOTHING_DONE = {"unavailable", "overloaded", "database_unavailable", "database_busy", "too_many_orders", "order_aborted"}
 LATER = {"order_in_progress"}
 MAYBE_DONE = {500, 502, 504}
 

@@ -6,6 +6,8 @@ import threading
 import time
 
 import pymysql
+import requests
+from invariants import Finding
 from shopstack import mariadb
 
 from . import private
@@ -19,6 +21,18 @@ DECK = [
     *(f"net-{server} {what}" for server in ("mysql", "kafka", "mail") for what in (
         "cut", "vanish", "unplug", "lag", "narrow", "lose", "lose")),
 ]  # fmt: skip
+
+
+def possible(kinds, shop):
+    """(those that can be made here, [why others cannot])"""
+    lacks = {
+        "mysql fill_disk": None if shop.disk else "no mount namespace: no full disks",
+        "mysql forget_names": None if private.inside else "no mount namespace: no DNS failures",
+        "mysql clock": None if shop.clock.library else "no libfaketime: no clock that jumps",
+    }
+    without_net = "no proxies: nothing on the network"
+    why = {kind: without_net if kind.startswith("net-") and not shop.net else lacks.get(kind) for kind in kinds}
+    return [kind for kind in kinds if not why[kind]], sorted({reason for reason in why.values() if reason})
 
 
 def failpoint(ctx, fault):
@@ -154,8 +168,6 @@ def stall(ctx, fault):
 def fill_disk(ctx, fault):
     """Full again and again, for what the server frees it could use."""
     disk = ctx.shop.disk
-    if not disk:
-        return None
     until = time.monotonic() + fault.seconds
     try:
         while time.monotonic() < until:
@@ -163,13 +175,10 @@ def fill_disk(ctx, fault):
             time.sleep(0.2)
     finally:
         disk.free()
-    return None
 
 
 def forget_names(ctx, fault):
     """Nobody knows where the database and the mail server are; connections are cut, so that somebody asks."""
-    if not private.inside:
-        return None
     private.names_known(False)
     for server in ("mysql", "mail"):
         ctx.shop.net.lines[server].cut()
@@ -264,21 +273,63 @@ class Player(threading.Thread):
     def __init__(self, ctx, fault, began, end):
         super().__init__(daemon=True)
         self.ctx, self.fault, self.began, self.end = ctx, fault, began, end
-        self.times, self.error = None, None
+        self.since = self.until = None  # when it was made and when it was healed
+        self.errors = []
 
     def run(self):
+        time.sleep(max(0, self.began + self.fault.at - time.monotonic()))
+        self.since = time.time()
+        heal = self._try(self._make)
+        if heal:
+            time.sleep(max(0, min(self.fault.seconds, self.end - time.monotonic())))
+            self._try(heal)
+        self.until = time.time()
+
+    def _make(self):
         fault = self.fault
-        time.sleep(max(0, self.began + fault.at - time.monotonic()))
-        since, heal = time.time(), None
         if fault.target == "kafka":
             fault.target = random.Random(str(fault)).choice(self.ctx.shop.names("kafka"))
+        return globals()[fault.kind](self.ctx, fault)
+
+    def _try(self, what):
+        """Whatever goes wrong here is told as a finding, and the run goes on."""
         try:
-            heal = globals()[fault.kind](self.ctx, fault)
-            if heal:
-                time.sleep(max(0, min(fault.seconds, self.end - time.monotonic())))
-        except (OSError, pymysql.MySQLError, AssertionError) as error:
-            self.error = f"{type(error).__name__}: {error}"
-        finally:
-            if heal:
-                heal()
-        self.times = (since, time.time())
+            return what()
+        except Exception as error:
+            self.errors.append(error)
+            return None
+
+    def told(self):
+        """The errors in words."""
+        return [f"{type(error).__name__}: {error}" for error in self.errors]
+
+    def problems(self, players):
+        found = [error for error in self.errors if not excused(error, self, players)]
+        told = [f"{self.fault}: {type(error).__name__}: {error}" for error in found]
+        return told if self.until else [*told, f"{self.fault}: was not over in time"]
+
+    def times(self):
+        """(since, until), until now if it is not over."""
+        now = time.time()
+        return self.since or now, self.until or now
+
+
+# Who else may be the cause of an error: the server that it came from, taken away by another fault.
+AWAY = ("kill", "restart", "stall", "fill_disk")
+CAUSES = {pymysql.MySQLError: "mysql", requests.RequestException: "mail"}
+RECOVERY_S = 20  # until it can be asked again
+
+
+def excused(error, player, players):
+    servers = [server for kind, server in CAUSES.items() if isinstance(error, kind)]
+    since, until = player.times()
+    others = [other for other in players if other is not player and other.since and other.fault.kind in AWAY]
+    return any(
+        other.fault.target in servers and other.times()[0] <= until and since <= other.times()[1] + RECOVERY_S
+        for other in others
+    )  # fmt: skip
+
+
+def check_made(players):
+    problems = [problem for player in players for problem in player.problems(players)]
+    yield Finding("every fault was made and healed", not problems, "; ".join(problems[:4]) or f"{len(players)} faults")

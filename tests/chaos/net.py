@@ -3,13 +3,12 @@
 import struct
 from multiprocessing.managers import BaseManager
 
-from proxy import Proxy
+from proxy import COMMIT, Proxy
 from shopstack.ports import Ports
 from shopstack.store import locked
 
 from . import private
 
-COMMIT = b"\x07\x00\x00\x00\x03COMMIT"  # one packet of MariaDB's protocol: length, number 0, COM_QUERY, text
 END_OF_MAIL = b"\r\n.\r\n"
 # Kafka's requests: Produce, OffsetCommit, JoinGroup, SyncGroup, InitProducerId, AddPartitionsToTxn, AddOffsetsToTxn,
 # EndTxn, TxnOffsetCommit.
@@ -32,7 +31,7 @@ class Line(Proxy):
     """The proxy before one server; all of it can be called from another process."""
 
     def __init__(self, server, port, target):
-        self.name, self.lost, self.to_lose = server, set(), 0
+        self.name, self.to_lose = server, 0
         super().__init__(target, port)
 
     def lose(self, count):
@@ -51,12 +50,6 @@ class Line(Proxy):
             self.counts["lost answers"] += 1
             self.lost.add(link)
         return data
-
-    async def answer(self, link, data):
-        if link not in self.lost:
-            return data
-        self.lost.discard(link)
-        return None
 
 
 class Manager(BaseManager):

@@ -156,9 +156,18 @@ def check_stock(db, requests):
     yield finding("every change of stock that was answered is there once", bad, f"{len(rows)} changes")
 
 
-def check_open(requests, cancels):
-    left = [f"{r.what} {r.key or r.path}: {r.attempts[-1].status} {r.attempts[-1].code}" for r in requests + cancels]
+def last_answer(request):
+    """None at all when its client was told to stop before the first attempt."""
+    return f"{request.attempts[-1].status} {request.attempts[-1].code}" if request.attempts else "never sent"
+
+
+def check_open(requests):
+    left = [f"{request.what} {request.key or request.path}: {last_answer(request)}" for request in requests]
     yield finding("everybody who kept asking got an answer that stands", left)
+
+
+def check_shelf(reader):
+    yield finding("nobody saw less than nothing on the shelf", reader.negative, f"{reader.looks} looks")
 
 
 def check(db, crowd):
@@ -174,5 +183,5 @@ def check(db, crowd):
     yield from check_cancelled(truth, keyed)
     yield from check_stock(db, [one for one in requests if one.what == "stock"])
     waiting = [one for client in crowd.clients for one in client.open if not one.settled]
-    yield from check_open(waiting, [])
-    yield finding("nobody saw less than nothing on the shelf", crowd.reader.negative, f"{crowd.reader.looks} looks")
+    yield from check_open(waiting)
+    yield from check_shelf(crowd.reader)

@@ -23,7 +23,7 @@ ACTIONS = ("kill", "stop", "error", "delay:700")
 # How often a step fails that runs at every order, and one that runs now and then.
 OFTEN, RARE = 0.05, 0.5
 RARE_STEPS = {"product_janitor", "product_janitor_fenced", "processor_restoring", "processor_rebalancing"}
-# Beyond session and transaction time-outs (10 s), or well inside.
+# Beyond the group's session time-out (10 s), or well inside; a transaction's (60 s) fits into no run.
 SLEEPS = (0.5, 4, 13)
 
 
@@ -40,10 +40,15 @@ class Fault:
         return f"{self.kind} {self.target} for {self.seconds:.1f} s {more}".rstrip()
 
 
+def step(at, target, name, action, chance=0.1, seconds=8.0):
+    """A failpoint, by hand."""
+    return Fault(at, "failpoint", target, seconds, {"step": name, "chance": chance, "action": action})
+
+
 def deck_of_failpoints():
     return [
-        (program, step, action)
-        for program, steps in FAILPOINTS.items() for step in steps for action in ACTIONS
+        (program, name, action)
+        for program, steps in FAILPOINTS.items() for name in steps for action in ACTIONS
     ]  # fmt: skip
 
 
@@ -58,14 +63,14 @@ def deal(deck, seed, count):
 
 
 def failpoint(rnd, card, instances, seconds):
-    program, step, action = card
-    chance = RARE if step in RARE_STEPS else OFTEN
+    program, name, action = card
+    chance = RARE if name in RARE_STEPS else OFTEN
     if action.startswith("delay"):
         chance = max(chance, 0.2)
     lasting = rnd.uniform(0.25, 0.5) * seconds
     victim = rnd.choice(names(program, instances))
     at = rnd.uniform(1, max(2, seconds - lasting))
-    return Fault(at, "failpoint", victim, lasting, {"step": step, "chance": chance, "action": action})
+    return step(at, victim, name, action, chance, lasting)
 
 
 def names(program, instances):

@@ -23,10 +23,8 @@ def enter(folder):
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS):
         return False
     folder.mkdir(parents=True, exist_ok=True)
-    _mount("--make-rprivate", "/")
-    for name in ("hosts", "resolv.conf"):
-        (folder / name).touch()
-        _mount("--bind", folder / name, f"/etc/{name}")
+    if not _cover_names(folder):
+        return False
     # Who asks further than /etc/hosts is refused at once.
     _rewrite("/etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
     names_known(True)
@@ -34,8 +32,26 @@ def enter(folder):
     return True
 
 
+def _cover_names(folder):
+    """Files of our own in the place of those in /etc; False, and nothing changed, where mounts are forbidden."""
+    covered = []
+    try:
+        _mount("--make-rprivate", "/")
+        _mount("-t", "tmpfs", "tmpfs", folder)  # only whether the database's disk could be made
+        subprocess.run(["umount", folder], check=True)
+        for name in ("hosts", "resolv.conf"):
+            (folder / name).touch()
+            _mount("--bind", folder / name, f"/etc/{name}")
+            covered.append(f"/etc/{name}")
+    except (OSError, subprocess.CalledProcessError):
+        for path in covered:
+            subprocess.run(["umount", path], check=True)
+        return False
+    return True
+
+
 def _mount(*args):
-    subprocess.run(["mount", *map(str, args)], check=True)
+    subprocess.run(["mount", *map(str, args)], check=True, capture_output=True)
 
 
 def _rewrite(path, text):

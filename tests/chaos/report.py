@@ -10,16 +10,17 @@ def clock(run, at):
 def time_line(run):
     rows = []
     for player in run.players:
-        since, until = player.times or (run.began, run.began)
-        error = f" ({player.error})" if player.error else ""
+        since, until = player.times()
+        error = f" ({'; '.join(player.told())})" if player.errors else ""
         rows.append((since, f"{player.fault}{error}"))
         rows.append((until, f"healed: {player.fault.kind} {player.fault.target}"))
     rows += run.events
     return [f"| {clock(run, at)} | {text} |" for at, text in sorted(rows, key=lambda row: row[0])]
 
 
-def write(folder, run, mails_open):
+def write(folder, run, mails_open, left_out):
     state = "BROKEN" if run.broken else "whole"
+    without = [f"Left out: {'; '.join(left_out)}.", ""] if left_out else []
     lines = [
         f"# Chaos run {run.seed}: {state}", "",
         f"{time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(run.began))} UTC, {run.seconds:.0f} s of load and faults. "
@@ -28,7 +29,7 @@ def write(folder, run, mails_open):
         *(["", "Its mails are looked at when every lease is over."] if mails_open else []), "",
         "## Invariants", "", "| | invariant | |", "|---|---|---|",
         *(f"| {'ok' if one.ok else '**BROKEN**'} | {one.name} | {one.detail} |" for one in run.findings), "",
-        "## Faults", "", "| s | what |", "|---|---|", *time_line(run), "",
+        "## Faults", "", *without, "| s | what |", "|---|---|", *time_line(run), "",
         f"Deaths: {run.deaths or 'none'}", "",
         "## Counts", "", "| | |", "|---|---|", *(f"| {name} | {count} |" for name, count in run.counts.items()), "",
     ]  # fmt: skip

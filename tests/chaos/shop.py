@@ -14,6 +14,7 @@ from shop_stack import Stack, until
 from shopstack import programs, proc
 from shopstack.layout import Layout, write_private
 from shopstack.store import Store, locked
+from shopstack.ui import StackError
 
 from . import private
 from .net import Net
@@ -32,7 +33,10 @@ PR_SET_CHILD_SUBREAPER = 36
 CRASHES = {signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
 SANITIZER = 99
 JAVA_TOLD_TO_END = 128 + signal.SIGTERM
+# A program's last line when it ends by itself; the way through main() ends with "stopped" and its status.
 GIVEN_UP = re.compile(r'"level":"(error|fatal)"|"second signal')
+STOPPED = re.compile(r'"msg":"stopped".*"status":(\d+)')
+STOP_S = 15
 
 
 def look_at(pid):
@@ -46,31 +50,32 @@ def look_at(pid):
 
 def why_ended(status, log):
     """"" if a program may end like this: killed, told to end, or by itself with the reason as its last words."""
-    reason = GIVEN_UP.search("\n".join(log.splitlines()[-5:]))
+    last = log.rstrip("\n").rpartition("\n")[2]
+    reason = GIVEN_UP.search(last)
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         crash = number in CRASHES and not (number == signal.SIGABRT and reason)
         return signal.Signals(number).name if crash else ""
     code = os.WEXITSTATUS(status)
+    stopped = STOPPED.search(last)
+    by_itself = reason or (stopped and int(stopped[1]) == code)
     told = code in (0, JAVA_TOLD_TO_END)
-    return "" if told or (code != SANITIZER and reason) else f"exit status {code}"
+    return "" if told or (code != SANITIZER and by_itself) else f"exit status {code}"
 
 
 class Clock:
     """MariaDB's clock, from which the shop takes all times that count; libfaketime moves it."""
 
-    LIBRARY = pathlib.Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
-
     def __init__(self, file):
         self.file = file
-        self.there = self.LIBRARY.exists()
+        self.library = next(pathlib.Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 
     def settings(self):
-        if not self.there:
+        if not self.library:
             return []
         self.step(0)
         env = {
-            "LD_PRELOAD": self.LIBRARY, "FAKETIME_TIMESTAMP_FILE": self.file, "FAKETIME_CACHE_DURATION": 1,
+            "LD_PRELOAD": self.library, "FAKETIME_TIMESTAMP_FILE": self.file, "FAKETIME_CACHE_DURATION": 1,
             "FAKETIME_DONT_FAKE_MONOTONIC": 1, "FAKETIME_DONT_RESET": 1,
         }  # fmt: skip
         return [f"mysql:{name}={value}" for name, value in env.items()]
@@ -83,12 +88,12 @@ class Shop:
     """Processes by name ("order-svc.2", "mysql").  `away` are those that shall not run now."""
 
     def __init__(self, folder, mode, with_net=True, brokers=1, kafka=None):
-        shutil.rmtree(folder, ignore_errors=True)  # data of an earlier one would be counted as ours
+        remove_earlier(folder)
         self.stack, self.mode = Stack(folder), mode
         self.disk = private.Disk(layout_of(self.stack).mysql) if private.inside else None
         self.net = Net(layout_of(self.stack), brokers) if with_net else None
         self.stack.own = False
-        self.clock = Clock(layout_of(self.stack).dir.with_suffix(".clock"))
+        self.clock = Clock(layout_of(self.stack).dir / "clock")
         self.away = set()
         self.options = ["--kafka-nodes", str(brokers), *(["--kafka-version", kafka] if kafka else [])]
         self.failpoints = {}  # name -> FAILPOINTS, until the fault ends
@@ -145,8 +150,14 @@ class Shop:
             store.again(name)
 
     def stop(self, name):
-        """SIGTERM, and SIGKILL when that takes too long."""
-        proc.stop([self.entries()[name]], 15)
+        """SIGTERM, and SIGKILL when that takes too long.  The watchman buries it: he has to see how it ended."""
+        entry, deadline = self.entries()[name], time.monotonic() + STOP_S
+        for sig in (signal.SIGTERM, signal.SIGCONT):
+            proc.send(entry, sig)
+        while proc.alive(entry):
+            if time.monotonic() > deadline:
+                proc.send(entry, signal.SIGKILL)
+            time.sleep(0.05)
 
     def renew(self, name, sig=signal.SIGKILL):
         """Ends it; the watchman starts it again, with the failpoints of now."""
@@ -180,6 +191,17 @@ def layout_of(stack):
     return Layout(stack.dir)
 
 
+def remove_earlier(folder):
+    """An earlier stack: its data would be counted as ours.  Anything else is not ours to remove."""
+    folder = pathlib.Path(folder)
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    if not (folder / "state.json").exists():
+        raise StackError(f"{folder} is not empty and no folder of a stack")
+    Stack(folder).down()
+    shutil.rmtree(folder)
+
+
 class Watchman:
     """`with Watchman(shop, restart_s, sleep_s):` starts what ended after restart_s() seconds, and wakes after
     sleep_s() seconds what a failpoint stopped."""
@@ -188,6 +210,7 @@ class Watchman:
         self.shop, self.restart_s, self.sleep_s = shop, restart_s, sleep_s
         self.due, self.sleepers = {}, {}
         self.deaths, self.crashes, self.judged = {}, [], set()
+        self.errors = []  # his own
         self.done = threading.Event()
         self.thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -201,9 +224,12 @@ class Watchman:
 
     def _watch(self):
         while not self.done.wait(LOOK_S):
-            now = time.monotonic()
-            for name, entry in self.shop.entries().items():
-                self._look(name, entry, now)
+            try:
+                now = time.monotonic()
+                for name, entry in self.shop.entries().items():
+                    self._look(name, entry, now)
+            except Exception as error:  # whatever it is, the others still need him; the run fails
+                self.errors.append(f"{type(error).__name__}: {error}")
 
     def _look(self, name, entry, now):
         letter, status = look_at(entry["pid"])

@@ -12,11 +12,12 @@ from invariants import Events, Finding, database
 
 from . import mails, oracle, plan, report, rest
 from .clients import Crowd
-from .faults import DECK, Context, Player
+from .faults import DECK, Context, Player, check_made, possible
 from .shop import INSTANCES, Shop, Watchman
 from .watcher import AT_ANY_MOMENT, Watcher
 
 REST_S = 45  # most that a run waits for rest
+HEAL_S = 90  # for the last fault to end after the load
 WARM_UP_S = 4
 AFTERMATH_S = 15  # from the end of a fault until whoever was hit sends mail as before
 
@@ -46,7 +47,8 @@ class Sitting:
 
     def __init__(self, folder, mode, reports, kinds=DECK, instances=None, **more):
         self.shop = Shop(folder, mode, **more)
-        self.kinds, self.instances = kinds, instances or INSTANCES
+        self.kinds, self.left_out = possible(kinds, self.shop)
+        self.instances = instances or INSTANCES
         self.reports = pathlib.Path(reports)
         self.waiting = []  # runs whose mails are not checked yet
         self.disturbances = []  # (since, until) of whoever sends mail
@@ -84,7 +86,8 @@ class Sitting:
 
     # ---- one run ----
 
-    def run(self, seed, seconds, faults=None):
+    def run(self, seed, seconds, faults=None, enough=None, most=0):
+        """`enough(orders, deaths)`: the load goes on until it says yes, at most for `most` seconds."""
         chosen = plan.make(seed, seconds, self.instances, self.kinds) if faults is None else faults
         run = Run(seed, seconds, chosen)
         self.shop.events.clear()
@@ -96,6 +99,7 @@ class Sitting:
         with Watchman(self.shop, lambda: chance.uniform(0, 1.5), lambda: chance.choice((0.5, 4, 13))) as watchman:
             watcher.start()
             self.load(run, crowd, context)
+            self.go_on(run, lambda: enough is None or enough(self.placed(crowd), sum(watchman.deaths.values())), most)
             self.heal(run, crowd)
         watcher.finish()
         run.deaths = watchman.deaths
@@ -112,9 +116,15 @@ class Sitting:
         for player in run.players:
             player.start()
         time.sleep(run.seconds)
+        deadline = time.monotonic() + HEAL_S
         for player in run.players:
-            player.join(60)
+            player.join(max(0, deadline - time.monotonic()))
         run.times["load and faults"] = round(time.monotonic() - began, 1)
+
+    @staticmethod
+    def go_on(run, enough, most):
+        while not enough() and time.time() - run.began < most:
+            time.sleep(0.5)
 
     def heal(self, run, crowd):
         began = time.monotonic()
@@ -136,6 +146,8 @@ class Sitting:
         with database(self.stack.json) as db:
             run.findings += oracle.check(db, crowd)
         run.findings += self.baseline.check(self.shop)
+        run.findings += check_made(run.players)
+        run.findings.append(Finding("the watchman was awake", not watchman.errors, "; ".join(watchman.errors[:2])))
         crashes = "; ".join(watchman.crashes[:4])
         run.findings.append(Finding("nobody crashes", not crashes, crashes or f"{sum(run.deaths.values())} deaths"))
         run.times["check"] = round(time.monotonic() - began, 1)
@@ -153,7 +165,8 @@ class Sitting:
 
     def note_disturbances(self, run):
         guilty = [player for player in run.players if mails.disturbs(player.fault)]
-        self.disturbances += [(player.times[0], player.times[1] + AFTERMATH_S) for player in guilty]
+        for since, until in [player.times() for player in guilty]:
+            self.disturbances.append((since, until + AFTERMATH_S))
         run.mails_at = time.time() + (mails.WINDOW_S if guilty else 0)
 
     def check_mails(self, events=None):
@@ -176,13 +189,17 @@ class Sitting:
 
     # ---- the report ----
 
+    @staticmethod
+    def placed(crowd):
+        return sum(one.what == "order" and one.order_id is not None for one in crowd.requests)
+
     def count(self, crowd):
         orders = [one for one in crowd.requests if one.what == "order"]
         attempts = [attempt for one in orders for attempt in one.attempts]
         ends = collections.Counter(f"{one.status} {one.code}".strip() for one in attempts)
         return {
             "orders wished": len(orders), "attempts": len(attempts),
-            "orders placed": sum(one.order_id is not None for one in orders),
+            "orders placed": self.placed(crowd),
             "cancellations": sum(one.cancel is not None for one in orders),
             "looks at the shelf": crowd.reader.looks, **{f"answer {end}": count for end, count in ends.items()},
         }  # fmt: skip
@@ -201,5 +218,5 @@ class Sitting:
                 out.write(json.dumps(one, default=vars) + "\n")
 
     def write(self, run):
-        report.write(self.reports, run, mails_open=run in self.waiting)
+        report.write(self.reports, run, run in self.waiting, self.left_out)
 

@@ -4,21 +4,27 @@ topic of their own on the servers of the shared stack."""
 import contextlib
 import getpass
 import os
+import re
 import secrets
 import signal
-import socket
 import subprocess
 
 import pymysql
 import requests
 from confluent_kafka.admin import AdminClient, NewTopic
-from shop_stack import ROOT, until
+from shop_stack import ROOT, SQL_S, until
+from shopstack.ports import Ports
+
+# What the sanitizers write, whatever the process ends with.
+SANITIZER = re.compile(r"^.*(?:(?:ERROR|WARNING): \w+Sanitizer|: runtime error: ).*", re.M)
+
+
+PORTS = Ports({})
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """None that was given before."""
+    return PORTS.get(len(PORTS.by_name))
 
 
 def binary(program, mode):
@@ -71,6 +77,11 @@ class Process:
         with open(f"/proc/{self.child.pid}/status", encoding="ascii") as status:
             return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
 
+    def killed(self, seconds=20):
+        """Waits for the end that a failpoint makes; a crash is another one."""
+        until(lambda: self.child.poll() is not None, seconds, "its end by kill -9")
+        assert self.child.returncode == -signal.SIGKILL, (self.child.returncode, self.text()[-3000:])
+
     def kill(self):
         self.child.send_signal(signal.SIGKILL)
         self.child.wait(10)
@@ -84,6 +95,11 @@ class Process:
                 self.kill()
                 raise
         return self.child.returncode
+
+
+def complaints(processes):
+    """The sanitizers' reports about them."""
+    return [f"{one.log.name}: {match[0]}" for one in processes for match in SANITIZER.finditer(one.text())]
 
 
 class ServiceAlone:
@@ -112,7 +128,9 @@ class ServiceAlone:
         return {}
 
     def connect(self):
-        return pymysql.connect(unix_socket=self.mysql["socket"], user=getpass.getuser(), autocommit=True)
+        return pymysql.connect(
+            unix_socket=self.mysql["socket"], user=getpass.getuser(), autocommit=True, read_timeout=SQL_S
+        )
 
     def _make_schema(self):
         with self.connect() as db, db.cursor() as cursor:
@@ -149,7 +167,8 @@ class ServiceAlone:
     def close(self):
         try:
             ends = [process.stop() for process in self.started]
-            assert set(ends) <= {0, -signal.SIGKILL}, ("a clean end, no sanitizer's report", ends)
+            assert set(ends) <= {0, -signal.SIGKILL}, ("a clean end", ends)
+            assert not complaints(self.started)
         finally:
             for process in self.started:
                 if process.child.poll() is None:

@@ -1,16 +1,14 @@
 """A proxy before the database that cuts connections at COMMIT: before the server has got it,
 or after it was carried out, when only the answer is lost."""
 
-from proxy import Proxy
-
-COMMIT = b"\x07\x00\x00\x00\x03COMMIT"  # one packet: length, number 0, COM_QUERY, text
+from proxy import COMMIT, Proxy
 
 
 class DbProxy(Proxy):
     """`cut` is asked at every COMMIT: None lets it pass, "before" and "after" cut."""
 
     def __init__(self, port, cut):
-        self.cut_where, self.lost = cut, set()
+        self.cut_where = cut
         super().__init__(port)
 
     async def request(self, link, data):
@@ -20,6 +18,3 @@ class DbProxy(Proxy):
         if where == "after":
             self.lost.add(link)
         return None if where == "before" else data
-
-    async def answer(self, link, data):
-        return None if link in self.lost else data

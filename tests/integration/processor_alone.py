@@ -17,6 +17,7 @@ from confluent_kafka.admin import AdminClient
 from shop_stack import until
 
 PARTITIONS = 4
+READ_S = 60  # for reading a topic up to now
 
 
 def rfc3339(seconds):
@@ -45,6 +46,12 @@ class Process(alone.Process):
     def metric(self, name, labels=""):
         return super().metric(f"shop_processor_{name}", labels) or 0
 
+    def crashed(self):
+        """It may end as told, by kill -9, or by itself with a reason: status 1, or the watchdog's last words."""
+        code, lines = self.child.returncode, self.text().splitlines()
+        stuck = code == -signal.SIGABRT and lines and "the engine is stuck" in lines[-1]
+        return not stuck and code not in (0, 1, -signal.SIGKILL)
+
     def stopped(self):
         with open(f"/proc/{self.child.pid}/stat", encoding="ascii") as stat:
             return stat.read().rsplit(")", 1)[1].split()[0] == "T"
@@ -71,7 +78,9 @@ class Reader:
 
     def read(self):
         """Everything up to now."""
+        deadline = time.monotonic() + READ_S
         while self._behind():
+            assert time.monotonic() < deadline, f"{self.places[0].topic} was not read in {READ_S} s"
             found = self.consumer.consume(1000, 0.05)
             self.messages += [m for m in found if not m.error()]
         return self.messages
@@ -108,9 +117,16 @@ class Alone:
         alone.topic(self.kafka, name, partitions, config)
 
     def close(self):
+        """Nobody may have crashed, and no sanitizer complained."""
         for process in self.started:
             if process.child.poll() is None:
                 process.kill()
+        self._clean_up()
+        crashes = [(one.log.name, one.child.returncode) for one in self.started if one.crashed()]
+        assert not crashes, crashes
+        assert not alone.complaints(self.started)
+
+    def _clean_up(self):
         for reader in self.readers.values():
             reader.consumer.close()
         for future in self.kafka.delete_topics([self.orders, self.results, self.dlq]).values():

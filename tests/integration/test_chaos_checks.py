@@ -1,16 +1,23 @@
 """The checks of a chaos run find what they are there for: one damaged story each, and the true one passes."""
 
 import os
+import re
 import signal
+import time
 from types import SimpleNamespace
 
+import pymysql
 import pytest
-from chaos import mails, oracle, plan, rest
+import requests
+from chaos import faults, mails, oracle, plan, rest
 from chaos.clients import Attempt, Request
 from chaos.faults import DECK
-from chaos.shop import INSTANCES, why_ended
+from chaos.shop import INSTANCES, Shop, Watchman, remove_earlier, why_ended
 from chaos.watcher import AT_ANY_MOMENT, Watcher
 from invariants import Database, cents
+from shop_stack import ROOT, until
+from shopstack import proc
+from shopstack.ui import StackError
 
 USER, OTHER = 7, 8
 
@@ -99,6 +106,10 @@ def cancellation_lost(truth, orders):
     orders["bought"].cancel = Request("cancel", USER, "", {}, None, [attempt(200, body={})])
 
 
+def refused_oddly(truth, orders):
+    orders["open"].attempts = [attempt(422, "total_too_large")]
+
+
 DAMAGES = {
     lost_order: "every 201 is an order, as it was told",
     other_price: "every 201 is an order, as it was told",
@@ -111,6 +122,7 @@ DAMAGES = {
     order_of_undone: "no order where every answer said that nothing was done",
     cancelled_by_nobody: "cancelled is what was cancelled",
     cancellation_lost: "cancelled is what was cancelled",
+    refused_oddly: "nothing was refused but for short stock",
 }
 
 
@@ -135,6 +147,36 @@ def test_orders_without_a_key_are_counted():
     assert not all(one.ok for one in oracle.check_keyless(truth, [*told, nothing], OTHER))
     del truth.orders[1]
     assert not all(one.ok for one in oracle.check_keyless(truth, [*told, lost], OTHER))
+
+
+def test_changes_of_stock_are_compared():
+    def found(row, *attempts):
+        request = Request("stock", 0, "/api/products/P/stock", {"delta": 3}, "key", list(attempts))
+        db = SimpleNamespace(rows=lambda _: [row] if row else [])
+        return [one.ok for one in oracle.check_stock(db, [request])] != [True]
+
+    done, lost, busy = attempt(200, body={}), attempt(504, "timeout"), attempt(503, "database_busy")
+    right = ("key", "P", 3)
+    assert not found(right, lost, done) and not found(right, lost) and not found(None, lost) and not found(None, busy)
+    assert found(None, done), "answered, and not there"
+    assert found(("key", "P", 4), done) and found(("key", "Q", 3), done)
+    assert found(right, busy), "refused, and there"
+
+
+def test_open_requests_and_an_empty_shelf_are_found():
+    def ok(findings):
+        return all(one.ok for one in findings)
+
+    assert ok(oracle.check_open([])) and ok(oracle.check_shelf(SimpleNamespace(negative=[], looks=1)))
+    assert not ok(oracle.check_open([wish("open", attempt(503, "database_busy"))]))
+    assert not ok(oracle.check_open([wish("never sent")]))
+    assert not ok(oracle.check_shelf(SimpleNamespace(negative=[("P", -1)], looks=1)))
+
+
+def test_what_the_documentation_calls_undone_is_undone():
+    row = next(line for line in (ROOT / "docs" / "API.md").read_text().splitlines() if "nothing was done" in line)
+    codes = re.findall(r"`(\w+)`", row.split("|")[2])
+    assert len(codes) > 3 and all(attempt(503, code).kind == "nothing" for code in codes)
 
 
 def test_missing_second_and_foreign_mails_are_found():
@@ -167,31 +209,130 @@ def test_what_was_left_open_is_found():
     assert not all(one.ok for one in base._of_processes(shop)), len(much)
 
 
+def test_sessions_that_were_left_open_are_found(stack):
+    base = rest.Baseline.__new__(rest.Baseline)
+    base.sessions, shop = rest.sessions(stack), SimpleNamespace(stack=stack)
+    assert all(one.ok for one in base._of_database(shop))
+    # Twice as many: those of the pool may end meanwhile.
+    sessions = [stack.db("order-svc", write=True) for _ in range(rest.SESSIONS_SLACK * 2)]
+    assert not all(one.ok for one in base._of_database(shop))
+    for one in sessions:
+        one.close()
+
+
 def test_a_crash_is_no_end_with_a_reason():
     error = '{"level":"error","msg":"the engine is stuck"}'
     assert why_ended(signal.SIGKILL, "") == "" == why_ended(0, "")
     assert why_ended(signal.SIGSEGV, error) == "SIGSEGV"
     assert why_ended(signal.SIGABRT, "Assertion failed") == "SIGABRT"
     assert why_ended(signal.SIGABRT, error) == ""
+    assert why_ended(signal.SIGABRT, f"{error}\nAssertion failed\n") == "SIGABRT", "only the last words count"
     assert why_ended(1 << 8, "") == "exit status 1" and why_ended(1 << 8, error) == ""
+    assert why_ended(1 << 8, f'{error}\n{{"level":"info"}}\n') == "exit status 1"
+    assert why_ended(1 << 8, f'{error}\n{{"level":"info","msg":"stopped","status":1}}\n') == ""
+    assert why_ended(99 << 8, f'{error}\n{{"level":"info","msg":"stopped","status":1}}\n') == "exit status 99"
     assert why_ended(143 << 8, "") == ""
     assert why_ended(99 << 8, error) == "exit status 99"
 
 
+def test_a_crash_while_it_is_stopped_is_seen(tmp_path):
+    """By the watchman: who stops it must not bury it."""
+    program = ["/bin/sh", "-c", "trap 'kill -ABRT $$' TERM; while :; do sleep 0.02; done"]
+    entry = {"kind": "one", **proc.spawn(program, {}, tmp_path / "log", tmp_path)}
+    shop = Shop.__new__(Shop)
+    shop.entries, shop.away, shop.events = lambda: {"one": entry}, {"one"}, []
+    shop.stack = SimpleNamespace(log=lambda _: "")
+    with Watchman(shop, lambda: 0, lambda: 0) as watchman:
+        time.sleep(0.2)  # until the trap is set
+        shop.stop("one")
+        until(lambda: watchman.crashes)
+    assert watchman.crashes == ["one: SIGABRT"] and not watchman.errors
+
+
+def test_a_watchman_in_trouble_says_so():
+    def entries():
+        raise StackError("another command works on it")
+
+    with Watchman(SimpleNamespace(entries=entries), lambda: 0, lambda: 0) as watchman:
+        until(lambda: len(watchman.errors) > 1, what="that he goes on")
+
+
+def heals_badly(ctx, fault):
+    def heal():
+        raise EOFError("the proxy is gone")
+
+    return heal
+
+
+def is_not_made(ctx, fault):
+    raise StackError("another command works on it")
+
+
+@pytest.mark.parametrize("fault", [heals_badly, is_not_made])
+def test_a_fault_that_fails_is_found(fault, monkeypatch):
+    monkeypatch.setitem(vars(faults), fault.__name__, fault)
+    player = faults.Player(None, plan.Fault(0, fault.__name__, "x", 0), time.monotonic(), time.monotonic())
+    assert not next(faults.check_made([player])).ok, "not over yet"
+    player.run()
+    found = next(faults.check_made([player]))
+    assert not found.ok and fault.__name__ in found.detail
+    since, end = player.times()
+    assert since <= end <= time.time()
+
+
+def test_only_a_server_that_another_fault_took_away_excuses():
+    def made(kind, target, error=None, since=100.0):
+        player = faults.Player(None, plan.Fault(0, kind, target, 1), 0, 0)
+        player.since, player.until, player.errors = since, since + 1, [error] if error else []
+        return player
+
+    cut = made("cut_sessions", "mysql", pymysql.OperationalError(2003, "away"))
+    assert not next(faults.check_made([cut])).ok
+    assert next(faults.check_made([cut, made("kill", "mysql", since=95)])).ok
+    for other in (made("kill", "mysql", since=50), made("kill", "mail", since=95), made("clock", "mysql", since=95)):
+        assert not next(faults.check_made([cut, other])).ok
+    refused = made("refuse", "mail", requests.ConnectionError("away"))
+    assert next(faults.check_made([refused, made("kill", "mail")])).ok
+    assert not next(faults.check_made([made("refuse", "mail", KeyError("mail")), made("kill", "mail")])).ok
+
+
+def test_a_fault_that_is_made_is_no_finding(monkeypatch):
+    monkeypatch.setitem(vars(faults), "works", lambda ctx, fault: lambda: None)
+    player = faults.Player(None, plan.Fault(0, "works", "x", 0), time.monotonic(), time.monotonic())
+    player.run()
+    assert next(faults.check_made([player])).ok
+
+
+def test_what_cannot_be_made_here_is_left_out_and_said():
+    bare = SimpleNamespace(disk=None, clock=SimpleNamespace(library=None), net=None)
+    kinds, why = faults.possible(DECK, bare)
+    assert "kill" in kinds and "mysql kill" in kinds
+    assert not {"mysql clock", "mysql fill_disk", "mysql forget_names"} & set(kinds)
+    assert not [kind for kind in kinds if kind.startswith("net-")]
+    assert len(why) == 4
+
+
+def test_only_the_folder_of_a_stack_is_removed(tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(StackError):
+        remove_earlier(tmp_path)
+    assert (tmp_path / "thesis.tex").exists()
+    (tmp_path / "state.json").write_text("{}")
+    remove_earlier(tmp_path)
+    assert not tmp_path.exists()
+    remove_earlier(tmp_path)
+
+
 def test_consecutive_seeds_deal_out_every_fault():
     seeds = range(100, 160)
-    faults = [fault for seed in seeds for fault in plan.make(seed, 30, INSTANCES, DECK)]
-    met = {(fault.detail["step"], fault.detail["action"]) for fault in faults if fault.kind == "failpoint"}
+    dealt = [fault for seed in seeds for fault in plan.make(seed, 30, INSTANCES, DECK)]
+    met = {(fault.detail["step"], fault.detail["action"]) for fault in dealt if fault.kind == "failpoint"}
     assert met == {(step, action) for _, step, action in plan.deck_of_failpoints()}
-    assert {one.rpartition(" ")[2] for one in DECK} <= {fault.kind for fault in faults}
+    assert {one.rpartition(" ")[2] for one in DECK} <= {fault.kind for fault in dealt}
     assert plan.make(7, 30, INSTANCES, DECK) == plan.make(7, 30, INSTANCES, DECK) != plan.make(8, 30, INSTANCES, DECK)
 
 
 def test_every_failpoint_of_the_programs_is_in_the_deck():
-    import re
-
-    from shop_stack import ROOT
-
     there = set()
     for program in plan.FAILPOINTS:
         for source in (ROOT / program).glob("*.c"):

@@ -5,14 +5,10 @@ Beside that they are slow tests: `tools/run-tests slow`.
 
 import pytest
 import shop_stack
-from chaos.plan import Fault
+from chaos.plan import Fault, step
 from chaos.sitting import Sitting
 
 SECONDS = 20
-
-
-def step(at, target, name, action, chance=0.1, seconds=8.0):
-    return Fault(at, "failpoint", target, seconds, {"step": name, "chance": chance, "action": action})
 
 
 def on_each(program, count, *args, **more):

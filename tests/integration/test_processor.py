@@ -244,6 +244,7 @@ class Supervisor:
     def step(self):
         for slot, process in self.running.items():
             if process.child.poll() is not None:
+                process.killed()
                 self.deaths += 1
                 self.running[slot] = self._start(slot)
             elif process.stopped() and slot not in self.asleep:

@@ -64,7 +64,7 @@ def test_broker_killed_again_and_again(new_stack, away):
             own.start("kafka")
     assert load.placed and not load.failures
     count = len(load.placed)
-    until(lambda: sum(own.totals(user)["total_orders"] for user in users) == count, 90, f"{count} orders counted")
+    until(lambda: own.orders_counted(users) == count, 90, f"{count} orders counted")
     admins = [one["admin"] for group in own["services"].values() for one in group if "admin" in one]
     until(lambda: all(requests.get(f"{a}/readyz", timeout=5).ok for a in admins), 30, "all programs ready")
     for name, pids in before.items():
@@ -137,7 +137,7 @@ def test_takes_over_what_a_dead_process_left_open(alone):
     heir = alone.start(0)
     dead = alone.start(1, failpoints="processor_offsets_sent:0.02:kill")
     with Load(alone, model):
-        until(lambda: dead.child.poll() is not None, 60, "the end of the other")
+        dead.killed(60)
     assert heir.child.poll() is None
     alone.exact(model, 120)
     assert heir.stop() == 0

@@ -427,7 +427,7 @@ def test_killed_after_confirming(stack, tmp_path):
         first.create("A", stock=5)
         one = first.reserve([("A", 2)]).json()["reservation_id"]
         own.publish(event("order.created", 51, one))
-        until(lambda: first.process.child.poll() is not None, 20)
+        first.process.killed()
         assert own.state(one) == "confirmed"
         own.publish(event("order.cancelled", 51, one))
         second = own.start()
@@ -446,7 +446,7 @@ def test_killed_between_fence_and_give_back(stack, tmp_path):
         first = own.start(FAILPOINTS="product_janitor_fenced:1:kill")
         first.create("A", stock=5)
         one = first.reserve([("A", 5)], ttl_s=1).json()["reservation_id"]
-        until(lambda: first.process.child.poll() is not None, 10)
+        first.process.killed(10)
         assert own.orders.outcomes[one] == "aborted" and own.state(one) == "pending"
         second = own.start()
         until(lambda: own.state(one) == "released", 10)

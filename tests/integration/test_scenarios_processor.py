@@ -2,6 +2,7 @@
 the middle of a transaction, and that the totals are exact all the same."""
 
 import json
+import signal
 import time
 
 import kafka_proxy as kp
@@ -57,7 +58,7 @@ def test_s01_s02_killed_before_commit(alone, number, point):
     heir = alone.start()
     alone.exact(model)
     # At once, by its slot, and not only when the transaction's time has passed.
-    assert time.monotonic() - began < 20 and alone.undecided() == []
+    assert time.monotonic() - began < 45 and alone.undecided() == []
     assert heir.metric("events_total") == 200 and len(alone.history()) > before
 
 
@@ -66,7 +67,7 @@ def test_s03_killed_after_commit(alone):
     counted(alone, model)
     dead = alone.start(wait=False, failpoints="processor_committed:1:kill")
     alone.send_bare(*model.events(200))
-    until(lambda: dead.child.poll() is not None)
+    dead.killed()
     # What the dead one committed is not looked at again.
     done = events_in(alone.state())
     assert 200 < done <= 400
@@ -152,6 +153,7 @@ def test_s10_stuck_for_too_long(alone):
     stuck = alone.start(failpoints="processor_before_produce:1:delay:90000")
     alone.send_bare(*model.events(200))
     until(lambda: stuck.child.poll() is not None, 60, "its end")
+    assert stuck.child.returncode == -signal.SIGABRT
     assert "the engine is stuck" in stuck.text()
     alone.start()
     alone.exact(model)
@@ -200,7 +202,7 @@ def test_s09_killed_while_partitions_move(alone):
     counted(alone, model, first)
     with Load(alone, model):
         dead = alone.start(1, wait=False, failpoints="processor_rebalancing:1:kill")
-        until(lambda: dead.child.poll() is not None, 30, "its end")
+        dead.killed(30)
         heir = alone.start(1)
         until(lambda: heir.metric("partitions") == 2, 30, "the heir's partitions")
     alone.exact(model)
@@ -364,7 +366,7 @@ def test_s24_killed_while_restoring(alone):
     alone.send(*model.events(500))
     for _ in range(3):
         dead = alone.start(wait=False, failpoints="processor_restoring:0.002:kill")
-        until(lambda dead=dead: dead.child.poll() is not None, 30, "its end")
+        dead.killed(30)
     alone.start()
     alone.exact(model, 60)
 

@@ -32,6 +32,8 @@ def spawn(argv, env, log, cwd):
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    # Else `subprocess` waits for it some time later, and who wants to know how it ended comes too late.
+    child.returncode = 0
     stat = _stat(child.pid)
     return {"pid": child.pid, "start": stat[1] if stat else 0}
 
