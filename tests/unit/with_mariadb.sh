@@ -7,7 +7,8 @@ set -eu
 
 dir=$(mktemp -d)
 user=$(id -un)
-port=$(/usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+tools=$(dirname "$0")/../../tools
+port=$(PYTHONPATH=$tools /usr/bin/python3 -Bc 'from shopstack.ports import Ports; print(Ports({}).get("db"))')
 chmod 755 "$dir"
 # A starting server removes what looks like its temporary tables, also those of another one.
 mkdir "$dir/tmp"

@@ -12,6 +12,7 @@ from .layout import ROOT, Layout
 from .store import Store, locked
 from .ui import Progress, StackError, tail
 
+NODES = (1, 3)  # so many brokers
 EPILOG = """examples:
   tools/stack up --programs user-svc,gateway   a part of the programs; MariaDB, Kafka and mail always
   tools/stack up --programs none --no-seed     only MariaDB, Kafka and mail
@@ -80,7 +81,7 @@ def _up_arguments(parser):
     parser.add_argument("--kafka-tls", action="store_true", help="a TLS listener, used by all")
     parser.add_argument("--kafka-version", choices=kafka_home.versions(), default=kafka_home.DEFAULT)
     parser.add_argument(
-        "--kafka-nodes", type=int, choices=[1, 3], default=1,
+        "--kafka-nodes", type=int, choices=NODES, default=1,
         help="3: brokers kafka.1 to kafka.3, everything kept thrice, any one may die",
     )  # fmt: skip
     parser.add_argument(
@@ -125,7 +126,8 @@ def parser():
             one.add_argument("--no-wait", action="store_true")
             one.add_argument("--env", nargs="+", type=_setting, default=[], metavar="NAME=VALUE")
     add("seed", "load the demo data; what is there already is left alone")
-    add("prepare", "download Kafka and make its class archive, once")
+    prepare = add("prepare", "download Kafka and make its class archive, once")
+    prepare.add_argument("--all", action="store_true", help="every version, for one broker and for three, as the tests need")
     return top
 
 
@@ -261,7 +263,8 @@ def cmd_seed(args, store, progress):
 
 
 def cmd_prepare(args, store, progress):
-    kafka_home.Home(kafka_home.DEFAULT).prepare(progress)
+    for version in kafka_home.versions() if args.all else [kafka_home.DEFAULT]:
+        kafka_home.Home(version).prepare(progress, max(NODES) if args.all else min(NODES))
 
 
 def main(argv=None):

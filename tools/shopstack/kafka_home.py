@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import pathlib
 import shutil
 import subprocess
 import time
@@ -151,6 +152,8 @@ class Home:
             "-XX:-UsePerfData",
             "-XX:TieredStopAtLevel=1",
             "-Djava.awt.headless=true",
+            # What it unpacks there stays behind after a kill -9.
+            f"-Djava.io.tmpdir={pathlib.Path(properties).parent}",
             *self._logging(),
             *options,
             "-cp",

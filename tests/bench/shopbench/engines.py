@@ -6,12 +6,12 @@ import os
 import pathlib
 import secrets
 import signal
-import socket
 import subprocess
 import time
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
+from shopstack.ports import Ports
 
 from . import machine
 
@@ -174,10 +174,7 @@ class Ours(Engine):
         return [self.broker.build / "release" / "bin" / "processor"]
 
     def more(self):
-        with socket.socket() as sock:
-            sock.bind(("127.0.0.1", 0))
-            port = sock.getsockname()[1]
-        self.admin = f"127.0.0.1:{port}"
+        self.admin = f"127.0.0.1:{Ports({}).get('admin')}"
         return {"PROCESSOR_GROUP": self.group, "ADMIN_LISTEN": self.admin, "DRAIN_WAIT_MS": "10"}
 
 
@@ -192,7 +189,7 @@ class Streams(Engine):
 
     def line(self):
         jars = self.broker.build / "streams"
-        return ["java", "-Xmx1g", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error",
+        return ["java", "-Xmx1g", f"-Djava.io.tmpdir={self.dir}", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error",
                 "-cp", f"{jars / 'shop-streams.jar'}:{jars / 'lib'}/*", "shop.ShopStreams"]  # fmt: skip
 
     def more(self):
@@ -200,6 +197,20 @@ class Streams(Engine):
 
 
 ENGINES = (Ours, Streams)
+
+
+def _users(reader, left, complaint):
+    """(key, value) of users, until the end of the partitions in `left`."""
+    deadline = time.monotonic() + GIVE_UP_S
+    while left:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{complaint} in {GIVE_UP_S} s; left: {sorted(left)}")
+        for message in reader.consume(10000, 1):
+            error = message.error()
+            if not error and message.key().startswith(b"u:"):
+                yield message.key(), message.value()
+            elif error and error.code() == KafkaError._PARTITION_EOF:
+                left.discard(message.partition())
 
 
 def sums(engine):
@@ -210,13 +221,9 @@ def sums(engine):
     })  # fmt: skip
     places = [TopicPartition(engine.results, place.partition, 0) for place in engine.broker.places(engine.results)]
     reader.assign(places)
-    last, ended = {}, 0
-    while ended < len(places):
-        for message in reader.consume(10000, 1):
-            if message.error():
-                ended += 1
-            elif message.key().startswith(b"u:"):
-                last[message.key()] = message.value()
-    reader.close()
+    try:
+        last = dict(_users(reader, {place.partition for place in places}, f"{engine.results} was not read"))
+    finally:
+        reader.close()
     users = [json.loads(value) for value in last.values()]
     return sum(user["orders"] for user in users), sum(round(user["spent"] * 100) for user in users)

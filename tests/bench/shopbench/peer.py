@@ -3,24 +3,18 @@
 import os
 import pathlib
 import signal
-import socket
 import subprocess
 import time
 import urllib.request
 
 from confluent_kafka.admin import AdminClient, NewTopic
+from shopstack.ports import Ports
 
 HERE = pathlib.Path(__file__).resolve().parents[1]
 VENV = HERE.parents[1] / "build" / "venv-bench" / "bin"
 SERVICES = ("user_service", "product_service", "order_service", "analytics_service", "gateway")
 TOPIC = "bench-python-orders"
 WORKERS, THREADS = 2, 8
-
-
-def _free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 def _make_topic(bootstrap):
@@ -42,7 +36,8 @@ class Peer:
             raise RuntimeError(f"{VENV}/gunicorn is missing; run tools/install bench")
         self.bare.script(HERE / "baseline" / "schema.sql")
         _make_topic(self.stack["kafka"]["bootstrap"])
-        ports = {name: _free_port() for name in SERVICES}
+        free = Ports({})
+        ports = {name: free.get(name) for name in SERVICES}
         self.url = f"http://127.0.0.1:{ports['gateway']}"
         self.env = {
             "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1",
