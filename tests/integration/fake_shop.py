@@ -16,6 +16,11 @@ def problem(status, code, detail="", **more):
     return status, {"type": "about:blank", "status": status, "code": code, "detail": detail, **more}
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # with the usual 5, a rush of connections waits a second for a second try
+
+
 class FakeShop:
     """`faults` is a list of (kind, value) used up one a reserve call: ("delay", s): carries
     it out, answers late; ("hang up", None): carries it out, does not answer; ("answer", (status, body)):
@@ -28,8 +33,7 @@ class FakeShop:
         self.requests = []
         self.faults = []
         self.lock = threading.Lock()
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self.server.daemon_threads = True
+        self.server = Server(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 

@@ -96,7 +96,8 @@ def test_s04_commit_answer_lost(alone, proxy):
     assert processor.stop() == 0
 
 
-@pytest.mark.parametrize("fault", ["eat", "drop"])
+# "eat" sometimes loses one answer to a produce request only, and waits for the second: see docs/RELIABILITY.md, "Open".
+@pytest.mark.parametrize("fault", [pytest.param("eat", marks=pytest.mark.slow), "drop"])
 def test_s05_answers_lost_inside_a_transaction(alone, proxy, fault):
     model = bare_model(f"s05-{fault}")
     processor = alone.start(**through(proxy))
@@ -104,7 +105,8 @@ def test_s05_answers_lost_inside_a_transaction(alone, proxy, fault):
     for api in (kp.PRODUCE, kp.ADD_PARTITIONS_TO_TXN, kp.ADD_OFFSETS_TO_TXN, kp.TXN_OFFSET_COMMIT):
         getattr(proxy, fault)(api, 2)
         alone.send_bare(*model.events(200))
-        until(lambda api=api: proxy.done(fault, api) == 2, 20, f"{fault} {api}")
+        # Each lost answer may be waited for until socket.timeout.ms, 10 s, one after the other.
+        until(lambda api=api: proxy.done(fault, api) == 2, 60, f"{fault} {api}")
         alone.exact(model)
     assert processor.stop() == 0
 
