@@ -12,7 +12,6 @@
 #define CLIENT_CLOSED 499 /* shown when there was nobody to answer */
 
 static const char *const listener_names[] = {"public", "internal"};
-static const char *const cache_names[CACHE_USES] = {NULL, "hit", "shared", "miss"};
 
 static int status_of(const struct exchange *x)
 {
@@ -80,7 +79,7 @@ void access_log(const struct exchange *x)
 		LOG_MS("upstream_ms", upstream_us),
 		LOG_INT("user_id", x->caller.user_id),
 		LOG_STR("service", x->caller.service),
-		LOG_STR("cache", cache_names[x->cache_use]),
+		LOG_STR("cache", cache_use_names[x->cache_use]),
 		LOG_STR("why", x->why),
 		{.key = NULL}};
 

@@ -18,13 +18,14 @@ static void raise_fd_limit(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+const char *const cache_use_names[CACHE_USES] = {NULL, "hit", "shared", "miss"};
+
 static void make_cache_metrics(struct gateway_metrics *m, struct metrics *metrics)
 {
-	static const char *const results[CACHE_USES] = {"", "hit", "shared", "miss"};
 	char label[32];
 
 	for (int use = CACHE_USE_HIT; use < CACHE_USES; use++) {
-		snprintf(label, sizeof(label), "result=\"%s\"", results[use]);
+		snprintf(label, sizeof(label), "result=\"%s\"", cache_use_names[use]);
 		m->cache[use] = metrics_counter(
 			metrics, "shop_gateway_cache_requests_total",
 			"reads that could be answered from what is stored", label);

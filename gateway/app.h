@@ -71,6 +71,7 @@ enum cache_use {
 	CACHE_USE_MISS,
 	CACHE_USES
 };
+extern const char *const cache_use_names[CACHE_USES]; /* NULL for CACHE_UNUSED */
 
 struct gateway_metrics {
 	struct metric *connections, *refused_connections, *bad_requests, *retries;

@@ -1,7 +1,7 @@
 /*
  * reservations.c - calls to product-svc: one order alone, or many in one request.
  *
- *   reservations_reserve -> waiting -> send_all -> on_one or on_many -> cb
+ *   reservations_reserve -> waiting -> send_all -> on_answer -> cb
  *
  * What comes in one turn of the loop goes out together at its end.
  */
@@ -58,34 +58,17 @@ static void call_done(struct reserve_call *call)
 	free(call);
 }
 
-static void on_one(const struct http_answer *answer, const struct err *err, void *arg)
+/* Does it say of each what became of it (409: all were refused)?  Otherwise it speaks of
+ * the call, and counts for every member. */
+static bool speaks_of_each(const struct reserve_call *call,
+			   const struct http_answer *answer, json_t *doc)
 {
-	struct reserve_call *call = arg;
-	struct reservation *reservation = call->member[0];
-	enum reserve_end end;
-	struct err why = {0};
-	json_t *doc = NULL;
-
-	if (err) {
-		end = failed(err, &why);
-	} else {
-		doc = js_parse_object(answer->body, &why);
-		end = reservation_read(reservation, answer->status, doc, &why);
-	}
-	call_done(call);
-	reservation->cb(end, &why, reservation->arg);
-	json_decref(doc);
+	return call->n > 1 &&
+	       (answer->status == 200 ||
+		(answer->status == 409 && json_object_get(doc, "results")));
 }
 
-/* Says it of each what became of it (409: all were refused)? */
-static bool speaks_of_each(const struct http_answer *answer, json_t *doc)
-{
-	return answer->status == 200 ||
-	       (answer->status == 409 && json_object_get(doc, "results"));
-}
-
-/* A refusal of the whole call counts as one of each member. */
-static void on_many(const struct http_answer *answer, const struct err *err, void *arg)
+static void on_answer(const struct http_answer *answer, const struct err *err, void *arg)
 {
 	struct reserve_call *call = arg;
 	json_t *doc = err ? NULL : js_parse_object(answer->body, NULL);
@@ -97,7 +80,7 @@ static void on_many(const struct http_answer *answer, const struct err *err, voi
 
 		if (err)
 			end = failed(err, &why);
-		else if (speaks_of_each(answer, doc))
+		else if (speaks_of_each(call, answer, doc))
 			end = reservation_read_of_many(reservation, doc, &why);
 		else
 			end = reservation_read(reservation, answer->status, doc, &why);
@@ -181,7 +164,7 @@ static void send_call(struct reserve_call *call)
 		metric_add(reservations->calls_total, 1);
 		metric_add(reservations->members, (int64_t)call->n);
 	}
-	http_client_call(reservations->client, &spec, alone ? on_one : on_many, call);
+	http_client_call(reservations->client, &spec, on_answer, call);
 	jw_fini(&w);
 }
 
