@@ -42,6 +42,7 @@ static void revoked(struct engine *engine, bool lost)
 	else
 		txn_commit(engine, false);
 	drop_partitions(engine);
+	metric_set(engine->metrics.restoring, 0);
 }
 
 void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t what,

@@ -291,10 +291,11 @@ bool restore(struct engine *engine, rd_kafka_topic_partition_list_t *list)
 	}
 	metric_set(engine->metrics.restoring, r.missing);
 	ok = get_committed(&r) && get_ends(&r) && read_results(&r) && settle_all(&r);
-	metric_set(engine->metrics.restoring, 0);
 	free(r.goal);
+	/* The alarm stays between two tries; revoked() ends it when others try. */
 	if (!ok)
 		return false;
+	metric_set(engine->metrics.restoring, 0);
 	engine_contact(engine);
 	metric_add(engine->metrics.restores, list->cnt);
 	metric_add(engine->metrics.restored_records, r.records);
