@@ -58,11 +58,11 @@ class KafkaProxy(Proxy):
 
     async def request(self, link, data):
         api, version, number = struct.unpack_from(">hhi", data, 4)
-        fault = self._take(api)
+        fault = None if self._eats(api) else self._take(api)
         what = fault and fault.what
         if what == "delay":
             await asyncio.sleep(fault.value)
-        if what in ("eat", "fail") or api in NAMES_BROKERS:
+        if what == "fail" or self._eats(api) or api in NAMES_BROKERS:
             self.pending[link, number] = (api, version, fault)
         elif what:
             self.counts[what, api] += 1
@@ -70,6 +70,11 @@ class KafkaProxy(Proxy):
             link.client[1].write(await self.answer(link, _message(struct.pack(">iih", number, 0, 0))))
             return b""
         return None if what == "drop" else data
+
+    def _eats(self, api):
+        """Taken with the answer: of two requests on one connection, the first lost answer ends it for both."""
+        fault = self.faults.get(api)
+        return bool(fault and fault.left and fault.what == "eat")
 
     def _take(self, api):
         fault = self.faults.get(api)
@@ -80,6 +85,8 @@ class KafkaProxy(Proxy):
 
     async def answer(self, link, data):
         api, version, fault = self.pending.pop((link, struct.unpack_from(">i", data, 4)[0]), (None, None, None))
+        if self._eats(api):
+            fault = self._take(api)
         if fault:
             self.counts[fault.what, api] += 1
             if fault.what == "eat":

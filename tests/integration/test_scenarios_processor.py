@@ -96,8 +96,7 @@ def test_s04_commit_answer_lost(alone, proxy):
     assert processor.stop() == 0
 
 
-# "eat" sometimes loses one answer to a produce request only, and waits for the second: see docs/RELIABILITY.md, "Open".
-@pytest.mark.parametrize("fault", [pytest.param("eat", marks=pytest.mark.slow), "drop"])
+@pytest.mark.parametrize("fault", ["eat", "drop"])
 def test_s05_answers_lost_inside_a_transaction(alone, proxy, fault):
     model = bare_model(f"s05-{fault}")
     processor = alone.start(**through(proxy))
