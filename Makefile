@@ -87,7 +87,7 @@ $(BINS):
 	@mkdir -p $(@D)
 	$(call Q,LD)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-$(B)/common/service.o $(B)/common/service_admin.o: CPPFLAGS += -DVERSION='"$(VERSION)"'
+$(B)/common/service.o: CPPFLAGS += -DVERSION='"$(VERSION)"'
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(call Q,CC)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<

@@ -44,8 +44,7 @@ bool app_start(void *arg, struct service *service, struct err *err)
 		return false;
 	streams_set_feed(app->streams, app->feed);
 	service_add_check(service, "results", results_read, app);
-	app->http = http_server_new(app->loop, app->cfg.listen, analytics_routes, app,
-				    NULL, metrics, err);
+	app->http = service_http(service, app->cfg.listen, analytics_routes, err);
 	return app->http != NULL;
 }
 

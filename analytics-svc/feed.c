@@ -21,8 +21,8 @@ struct feed {
 	feed_changed changed;
 	void *arg;
 	struct loop_timer *tick;
-	int64_t as_of_ms;
-	struct metric *m_bad, *m_back, *m_unknown, *m_users, *m_age;
+	int64_t as_of_ms, started_ms;
+	struct metric *m_bad, *m_back, *m_unknown, *m_users, *m_age, *m_last;
 };
 
 static void note_current(struct feed *feed)
@@ -78,6 +78,7 @@ static void on_batch(struct events_consumer *consumer, const struct events_messa
 
 	for (size_t i = 0; i < n; i++)
 		what |= take(feed, &msgs[i]);
+	metric_set(feed->m_last, time_now_ms());
 	events_consumer_done(consumer, true);
 	if (what && events_consumer_caught_up(consumer))
 		feed->changed(what, feed->arg);
@@ -97,7 +98,8 @@ static void on_tick(void *arg)
 
 	note_current(feed);
 	metric_set(feed->m_users, (int64_t)users_count(feed->users));
-	metric_set(feed->m_age, feed->as_of_ms ? time_now_ms() - feed->as_of_ms : 0);
+	metric_set(feed->m_age,
+		   time_now_ms() - (feed->as_of_ms ? feed->as_of_ms : feed->started_ms));
 	loop_timer_start(feed->tick, TICK_MS);
 }
 
@@ -113,8 +115,14 @@ static void add_metrics(struct feed *feed, struct metrics *metrics)
 	feed->m_users = metrics_gauge(metrics, "shop_analytics_users",
 				      "users kept in memory", NULL);
 	feed->m_age = metrics_gauge(metrics, "shop_analytics_age_seconds",
-				    "time since the data was known to be current", NULL);
+				    "time since the data was known to be current, or "
+				    "since the start",
+				    NULL);
 	metric_scale(feed->m_age, 1000);
+	feed->m_last = metrics_gauge(
+		metrics, "shop_analytics_last_result_timestamp_seconds",
+		"when results of the processor last came; 0: none yet", NULL);
+	metric_scale(feed->m_last, 1000);
 }
 
 struct feed *feed_new(struct loop *loop, const struct feed_config *cfg,
@@ -129,6 +137,7 @@ struct feed *feed_new(struct loop *loop, const struct feed_config *cfg,
 
 	feed->changed = cfg->changed;
 	feed->arg = cfg->arg;
+	feed->started_ms = time_now_ms();
 	feed->users = users_new(cfg->max_users, KEEP_USERS);
 	feed->windows = windows_new();
 	feed->tick = loop_timer_new(loop, on_tick, feed);

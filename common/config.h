@@ -32,6 +32,7 @@ struct config_entry {
 	bool secret;                /* masked by --check-config */
 	int64_t min, max;           /* CONFIG_INT */
 	const char *const *choices; /* CONFIG_ENUM, ends with NULL */
+	bool certificate;           /* CONFIG_STR: a file whose certificates may end */
 };
 
 /* For tables: the struct type is named once per entry. */
@@ -44,6 +45,11 @@ struct config_entry {
 	{                                                                    \
 		.name = (env), .type = CONFIG_STR, .offset = offsetof(S, m), \
 		.fallback = (def), .help = (text), .secret = true            \
+	}
+#define CFG_CERTIFICATE(S, m, env, text)                                     \
+	{                                                                    \
+		.name = (env), .type = CONFIG_STR, .offset = offsetof(S, m), \
+		.fallback = "", .help = (text), .certificate = true          \
 	}
 #define CFG_LISTEN(S, m, env, def, text)                                        \
 	{                                                                       \

@@ -23,7 +23,8 @@ const struct config_entry db_config[] = {
 	CFG_SECRET(struct db_settings, password, "DB_PASSWORD", "",
 		   "password of the database user"),
 	CFG_STR(struct db_settings, name, "DB_NAME", NULL, "schema of this service"),
-	CFG_STR(struct db_settings, ssl_ca, "DB_SSL_CA", "",
+	CFG_CERTIFICATE(
+		struct db_settings, ssl_ca, "DB_SSL_CA",
 		"file with the CA that signed the server's certificate; turns TLS on"),
 	CFG_BOOL(struct db_settings, ssl_required, "DB_SSL_REQUIRED", "false",
 		 "refuse a connection without TLS"),
@@ -176,6 +177,12 @@ static void add_metrics(struct db_pool *pool, struct metrics *metrics)
 				     "Jobs that wait for a connection", NULL);
 	pool->running = metrics_gauge(metrics, "shop_db_pool_running",
 				      "Jobs that run on a connection", NULL);
+	metric_set(metrics_gauge(metrics, "shop_db_pool_max",
+				 "Connections that there may be", NULL),
+		   pool->cfg->max_conns);
+	metric_set(metrics_gauge(metrics, "shop_db_pool_queue_max",
+				 "Jobs that may wait for a connection", NULL),
+		   pool->cfg->max_queue);
 	metrics_on_collect(metrics, collect, pool);
 }
 

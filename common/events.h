@@ -33,7 +33,7 @@ void *events_conf(const struct events_settings *cfg, const char *client_id,
 		  struct err *err);
 
 /* Plain words for a librdkafka error code, with what to do: for TLS failures it
- * names KAFKA_SSL_CAFILE, for unknown topics the topics tool. */
+ * names KAFKA_SSL_CAFILE, for unknown topics the command that makes them. */
 const char *events_hint(int rdkafka_error);
 
 struct events_message {

@@ -22,8 +22,8 @@ const struct config_entry events_config[] = {
 		"brokers to ask first: host:port, several with commas"),
 	CFG_ENUM(SET, security_protocol, "KAFKA_SECURITY_PROTOCOL", "PLAINTEXT",
 		 protocols, "how to talk to the brokers"),
-	CFG_STR(SET, ssl_cafile, "KAFKA_SSL_CAFILE", "",
-		"PEM file with the CA of the brokers; empty: that of the system"),
+	CFG_CERTIFICATE(SET, ssl_cafile, "KAFKA_SSL_CAFILE",
+			"PEM file with the CA of the brokers; empty: that of the system"),
 	CFG_STR(SET, api_version, "KAFKA_API_VERSION", "",
 		"version of the brokers (3.5.1), for those that cannot be asked; empty: "
 		"ask"),
@@ -220,7 +220,7 @@ const char *events_hint(int rdkafka_error)
 	case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
 	case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
 	case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
-		return "the topic does not exist: create it with tools/kafka topics";
+		return "the topic does not exist: processor --create-topics makes it";
 	case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
 	case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
 	case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:

@@ -42,11 +42,13 @@ struct http_limits {
 	size_t max_body;            /* 413 above it; default 64 KB */
 	unsigned max_conns;         /* default 1024; further ones get 503 and a close */
 	int idle_s, head_s, body_s; /* defaults 30, 10, 30 */
+	/* X-Served-By of all answers, NULL: none. Must outlive the server. */
+	const char *served_by;
 };
 
 /* `listen` is "host:port" ("127.0.0.1:0" picks a free port). `limits` may be
  * NULL. `metrics` (may be NULL) gets shop_http_requests_total{route,method,code}
- * and shop_http_request_seconds{route}. */
+ * and shop_http_request_seconds{route,method}. */
 struct http_server *http_server_new(struct loop *loop, const char *listen,
 				    const struct http_route *routes, void *app,
 				    const struct http_limits *limits,

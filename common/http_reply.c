@@ -40,6 +40,9 @@ static void write_head(struct http_text *w, struct http_req *req, int status,
 	http_text_add(w, STR("\r\n"));
 	http_text_field(w, STR("Date"), http_date(&req->conn->server->date));
 	http_text_field(w, STR("X-Request-Id"), str_from(req->id));
+	if (req->conn->server->limits.served_by)
+		http_text_field(w, STR("X-Served-By"),
+				str_from(req->conn->server->limits.served_by));
 	if (fields->content_type)
 		http_text_field(w, STR("Content-Type"), str_from(fields->content_type));
 	if (fields->length >= 0)

@@ -25,11 +25,11 @@ static size_t count_routes(const struct http_route *routes)
 static void init(struct http_stats *stats, struct metrics *metrics, const char *route,
 		 const char *method)
 {
-	char labels[256];
+	char labels[320];
 
 	stats->route = route;
 	stats->method = method;
-	snprintf(labels, sizeof(labels), "route=\"%s\"", route);
+	snprintf(labels, sizeof(labels), "route=\"%s\",method=\"%s\"", route, method);
 	stats->seconds = metrics_histogram(metrics, "shop_http_request_seconds",
 					   "Time to answer a request", labels);
 }

@@ -6,14 +6,11 @@
  * threads that register the same new series at once may add it twice, and the
  * page then adds the two up.
  */
-#include "metrics.h"
+#include "metrics_internal.h"
 
-#include <dirent.h>
 #include <inttypes.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "str.h"
 #include "timeutil.h"
@@ -198,7 +195,7 @@ static void print_value(FILE *out, const struct metric *m)
 	if (m->scale == 1)
 		fprintf(out, "%" PRId64 "\n", metric_get(m));
 	else
-		fprintf(out, "%.6g\n", (double)metric_get(m) / (double)m->scale);
+		fprintf(out, "%.15g\n", (double)metric_get(m) / (double)m->scale);
 }
 
 static bool printed_before(const struct metrics *metrics, const struct metric *m)
@@ -226,61 +223,6 @@ static void print_family(FILE *out, const struct metric *first)
 	}
 }
 
-/* Field N (from 1) of /proc/self/stat after the command name. */
-static uint64_t stat_field(unsigned n)
-{
-	char text[1024];
-	FILE *f = fopen("/proc/self/stat", "re");
-	size_t len = f ? fread(text, 1, sizeof(text) - 1, f) : 0;
-	char *p;
-
-	if (f)
-		fclose(f);
-	text[len] = '\0';
-	p = strrchr(text, ')');
-	for (n -= 2; p && n > 0; n--) {
-		p = strchr(p + 1, ' ');
-	}
-	return p ? strtoull(p + 1, NULL, 10) : 0;
-}
-
-static unsigned open_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	if (!dir)
-		return 0;
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n > 3 ? n - 3 : 0; /* ".", ".." and the directory's own */
-}
-
-static void print_process(FILE *out, const struct metrics *metrics)
-{
-	double ticks = (double)sysconf(_SC_CLK_TCK);
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-
-	fprintf(out,
-		"# TYPE process_resident_memory_bytes gauge\n"
-		"process_resident_memory_bytes %" PRIu64 "\n",
-		stat_field(24) * page);
-	fprintf(out,
-		"# TYPE process_cpu_seconds_total counter\n"
-		"process_cpu_seconds_total %.2f\n",
-		(double)(stat_field(14) + stat_field(15)) / ticks);
-	fprintf(out,
-		"# TYPE process_major_faults_total counter\n"
-		"process_major_faults_total %" PRIu64 "\n",
-		stat_field(12));
-	fprintf(out, "# TYPE process_open_fds gauge\nprocess_open_fds %u\n", open_fds());
-	fprintf(out,
-		"# TYPE process_start_time_seconds gauge\n"
-		"process_start_time_seconds %.3f\n",
-		(double)metrics->started_ms / 1000.0);
-}
-
 char *metrics_text(struct metrics *metrics, size_t *len)
 {
 	char *text = NULL;
@@ -294,7 +236,7 @@ char *metrics_text(struct metrics *metrics, size_t *len)
 		if (!printed_before(metrics, m))
 			print_family(out, m);
 	}
-	print_process(out, metrics);
+	metrics_process(out, metrics->started_ms);
 	fclose(out);
 	return text;
 }

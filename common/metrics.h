@@ -44,8 +44,8 @@ void metric_observe_us(struct metric *m, uint64_t us); /* histogram */
 typedef void (*metrics_collect)(void *arg);
 void metrics_on_collect(struct metrics *metrics, metrics_collect fn, void *arg);
 
-/* The whole page. Owned by the caller (free()). Adds process_* series:
- * resident memory, open fds, cpu seconds, start time. */
+/* The whole page. Owned by the caller (free()). Adds the usual process_* series:
+ * memory, cpu seconds, major faults, open fds, start time. */
 char *metrics_text(struct metrics *metrics, size_t *len);
 
 #endif

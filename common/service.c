@@ -41,6 +41,10 @@ const struct config_entry service_config[] = {
 		"after SIGTERM: ms between turning unready and closing the listeners"),
 	CFG_INT(struct service_settings, drain_max_ms, "DRAIN_MAX_MS", "20000", 0, 600000,
 		"after that: ms for requests in flight before they are cut"),
+	CFG_STR(struct service_settings, version, "SERVICE_VERSION", "",
+		"version to show in the place of the build's own"),
+	CFG_BOOL(struct service_settings, served_by, "SERVED_BY", "false",
+		 "answers of a service say who gave them: X-Served-By: NAME/VERSION"),
 	CFG_END,
 };
 
@@ -52,6 +56,11 @@ struct loop *service_loop(struct service *service)
 struct metrics *service_metrics(struct service *service)
 {
 	return service->metrics;
+}
+
+const char *service_version(const struct service *service)
+{
+	return *service->settings.version ? service->settings.version : VERSION;
 }
 
 bool service_draining(const struct service *service)
@@ -96,6 +105,15 @@ static void on_http_drained(void *arg)
 void service_drain_http(struct service *service, struct http_server *http)
 {
 	http_server_drain(http, on_http_drained, service);
+}
+
+struct http_server *service_http(struct service *service, const char *listen,
+				 const struct http_route *routes, struct err *err)
+{
+	const struct http_limits limits = {.served_by = service->served_by};
+
+	return http_server_new(service->loop, listen, routes, service->spec->app, &limits,
+			       service->metrics, err);
 }
 
 void service_fail(struct service *service, const char *why)
@@ -150,6 +168,17 @@ static void drain_timeout(void *arg)
 
 /* ---- start ---- */
 
+/* Owned by the caller. */
+static char *name_and_version(const struct service *service)
+{
+	const char *name = service->spec->name, *version = service_version(service);
+	size_t size = strlen(name) + strlen(version) + 2;
+	char *text = xcalloc(1, size);
+
+	snprintf(text, size, "%s/%s", name, version);
+	return text;
+}
+
 static bool setup(struct service *service, struct err *err)
 {
 	struct event_base *base;
@@ -158,6 +187,9 @@ static bool setup(struct service *service, struct err *err)
 	if (!service->loop)
 		return false;
 	service->metrics = metrics_new();
+	service_metrics_start(service);
+	if (service->settings.served_by)
+		service->served_by = name_and_version(service);
 	base = loop_base(service->loop);
 	service->on_term = evsignal_new(base, SIGTERM, on_signal, service);
 	service->on_int = evsignal_new(base, SIGINT, on_signal, service);
@@ -179,6 +211,7 @@ static void teardown(struct service *service)
 	if (service->loop)
 		loop_free(service->loop);
 	metrics_free(service->metrics);
+	free(service->served_by);
 	for (struct check *c = service->checks, *next; c; c = next) {
 		next = c->next;
 		free(c);
@@ -196,7 +229,7 @@ static int run(struct service *service)
 	mallopt(M_MXFAST, 0);
 	if (setup(service, &err)) {
 		service->state = SERVICE_SERVING;
-		log_info("started", LOG_STR("version", VERSION));
+		log_info("started", LOG_STR("version", service_version(service)));
 		loop_run(service->loop);
 	} else {
 		log_error("cannot start", LOG_STR("why", err.text));
@@ -263,6 +296,11 @@ static int check_then(struct service *service, int (*then)(struct service *servi
 	return then ? then(service) : EXIT_SUCCESS;
 }
 
+static int run_command(const struct service_command *command, int argc, char **argv)
+{
+	return command->run(command->arg, argc - 2, argv + 2);
+}
+
 static int dispatch(struct service *service, const struct config_part *parts, int argc,
 		    char **argv)
 {
@@ -279,7 +317,7 @@ static int dispatch(struct service *service, const struct config_part *parts, in
 	}
 	command = find_command(spec, argv[1]);
 	if (command)
-		return command->run(command->arg, argc - 2, argv + 2);
+		return run_command(command, argc, argv);
 	fprintf(stderr, "%s: unknown argument \"%s\"; see --help\n", spec->name, argv[1]);
 	return WRONG_USE;
 }
@@ -288,6 +326,8 @@ int service_main(const struct service_spec *spec, int argc, char **argv)
 {
 	struct service service = {.spec = spec};
 	struct config_part parts[MAX_PARTS] = {{service_config, &service.settings}};
+	const struct service_command *command =
+		argc > 1 ? find_command(spec, argv[1]) : NULL;
 	struct err err = {0};
 	unsigned n = 1;
 	int status;
@@ -295,9 +335,12 @@ int service_main(const struct service_spec *spec, int argc, char **argv)
 	for (const struct config_part *p = spec->parts;
 	     p && p->table && n + 1 < MAX_PARTS; p++)
 		parts[n++] = *p;
+	service.parts = parts;
 	if (argc > 1 && answered_plainly(spec, parts, argv[1]))
 		return EXIT_SUCCESS;
 	log_init(spec->name, LOG_INFO);
+	if (command && command->plain)
+		return run_command(command, argc, argv);
 	if (!config_load(parts, &err)) {
 		config_free(parts);
 		return wrong_setting(&err);

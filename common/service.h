@@ -27,6 +27,8 @@ struct service_settings {
 	int log_level;
 	int64_t drain_wait_ms; /* between not-ready and closing the listeners */
 	int64_t drain_max_ms;  /* then stop whatever is still in flight */
+	char *version;         /* shown in place of that of the build; "": that one */
+	bool served_by;
 };
 
 /* One reason why the process is not ready. false: `why` is filled with a
@@ -39,6 +41,7 @@ struct service_command {
 	/* Settings are loaded; returns the exit status. argv starts after the flag. */
 	int (*run)(void *arg, int argc, char **argv);
 	void *arg;
+	bool plain; /* needs no settings: none are loaded */
 };
 
 struct service_spec {
@@ -72,6 +75,10 @@ void service_drained(struct service *service);
  * listener has answered everybody. */
 void service_check_db(struct service *service, struct db_pool *db);
 void service_drain_http(struct service *service, struct http_server *http);
+/* http_server_new() for the public listener; with SERVED_BY its answers say which
+ * version gave them. */
+struct http_server *service_http(struct service *service, const char *listen,
+				 const struct http_route *routes, struct err *err);
 bool service_draining(const struct service *service);
 /* Ends the process with an error: for a fault that only a restart cures. */
 void service_fail(struct service *service, const char *why);

@@ -10,10 +10,6 @@
 #include "service_internal.h"
 #include "timeutil.h"
 
-#ifndef VERSION
-#define VERSION "unknown"
-#endif
-
 /* A loop that has not turned for so long is stuck. */
 #define STUCK_MS 5000
 
@@ -88,7 +84,7 @@ static void get_version(struct http_req *req, void *arg)
 	jw_init(&w, 4096);
 	jw_object(&w);
 	jw_kstrz(&w, "service", service->spec->name);
-	jw_kstrz(&w, "version", VERSION);
+	jw_kstrz(&w, "version", service_version(service));
 	jw_end(&w);
 	http_reply_jw(req, 200, &w);
 }

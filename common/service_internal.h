@@ -21,6 +21,9 @@ struct service {
 	struct metrics *metrics;
 	struct http_server *admin;
 	struct check *checks;
+	const struct config_part *parts; /* all settings */
+	char *served_by;                 /* NULL: answers do not say it */
+	struct metric *ready;
 	struct event *on_term, *on_int;
 	struct loop_timer *drain_timer;
 	/* serving -> waiting (not ready) -> draining -> stopped */
@@ -34,6 +37,11 @@ struct service {
 };
 
 extern const struct config_entry service_config[];
+
+const char *service_version(const struct service *service);
+
+/* service_metrics.c */
+void service_metrics_start(struct service *service);
 
 /* service_admin.c */
 bool service_admin_start(struct service *service, struct err *err);

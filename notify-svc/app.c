@@ -77,8 +77,7 @@ bool app_start(void *arg, struct service *service, struct err *err)
 					     app->cfg.sweep_every_ms, metrics);
 	service_check_db(service, app->db);
 	service_add_check(service, "kafka", kafka_ready, app);
-	app->http = http_server_new(app->loop, app->cfg.listen, notify_routes, app, NULL,
-				    metrics, err);
+	app->http = service_http(service, app->cfg.listen, notify_routes, err);
 	return app->http != NULL;
 }
 

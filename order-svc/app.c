@@ -50,8 +50,7 @@ bool app_start(void *arg, struct service *service, struct err *err)
 	app->relay = relay_new(&relay, metrics, err);
 	if (!app->relay)
 		return false;
-	app->http = http_server_new(app->loop, app->cfg.listen, order_routes, app, NULL,
-				    metrics, err);
+	app->http = service_http(service, app->cfg.listen, order_routes, err);
 	return app->http != NULL;
 }
 

@@ -10,7 +10,7 @@ int main(int argc, char **argv)
 	static struct app app;
 	static const struct service_command commands[] = {
 		{"--migrate", "bring the database schema up to date", db_migrate_command,
-		 &app.cfg.db},
+		 &app.cfg.db, false},
 		{0}};
 	const struct config_part parts[] = {{settings_config, &app.cfg},
 					    {db_config, &app.cfg.db},

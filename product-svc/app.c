@@ -57,8 +57,7 @@ bool app_start(void *arg, struct service *service, struct err *err)
 	if (!app->confirm)
 		return false;
 	/* Last, so that no request arrives before it can be answered. */
-	app->http = http_server_new(app->loop, app->cfg.listen, product_routes, app, NULL,
-				    metrics, err);
+	app->http = service_http(service, app->cfg.listen, product_routes, err);
 	return app->http != NULL;
 }
 
