@@ -1,6 +1,14 @@
 /* main.c - wires the processor: settings, the engine thread, readiness. */
 #include "app.h"
+#include "create_topics.h"
 #include "service.h"
+
+static bool check(void *arg, struct err *err)
+{
+	struct app *app = arg;
+
+	return settings_check(&app->settings, err);
+}
 
 static bool start(void *arg, struct service *service, struct err *err)
 {
@@ -37,12 +45,20 @@ int main(int argc, char **argv)
 		{events_config, &app.settings.events},
 		{NULL, NULL},
 	};
+	static const struct service_command commands[] = {
+		{"--create-topics",
+		 "make the topics of TOPICS_FILE that are missing; status 1 when one "
+		 "differs",
+		 create_topics_command, &app.settings, false},
+		{0}};
 	const struct service_spec spec = {
 		.name = "processor",
 		.about = "counts order events into per-user totals and one-minute "
 			 "windows, exactly once",
 		.parts = parts,
+		.commands = commands,
 		.app = &app,
+		.check = check,
 		.start = start,
 		.drain = drain,
 		.stop = stop,

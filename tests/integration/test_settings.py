@@ -39,12 +39,18 @@ def test_variables_of_the_routes_file_are_settings():
         ("gateway", {"ROUTES_FILE": "/nowhere"}, "/nowhere"),
         ("gateway", {}, "USER_SVC_URL is not set"),
         ("user-svc", DATABASE, "SIGNING_KEY_FILE is not set"),
+        ("processor", {}, "PROCESSOR_SLOT is not set"),
+        ("processor", {"HOSTNAME": "3f2a9c1b2d4e"}, "PROCESSOR_SLOT is not set"),
     ],
 )
 def test_wrong_settings_stop_the_start(program, env, says):
     for args in ([], ["--check-config"]):
         done = run(program, *args, **env)
         assert done.returncode == 2 and says in done.stderr, args
+
+
+def test_a_stateful_sets_ordinal_is_the_slot():
+    assert run("processor", "--check-config", HOSTNAME="processor-2").returncode == 0
 
 
 def test_addresses_for_the_routes_may_come_by_file(tmp_path):

@@ -1,4 +1,4 @@
-"""Apache Kafka (KRaft, one node or three) and its topics."""
+"""Apache Kafka (KRaft, one node or three)."""
 
 import json
 import os
@@ -6,7 +6,7 @@ import shutil
 import time
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
 
 from . import kafka_home, proc, tls
 from .layout import ROOT
@@ -16,7 +16,7 @@ NAME = "kafka"
 
 
 def topics():
-    """Names and settings of the topics; the same file feeds other environments."""
+    """Names and settings of the topics, as `processor --create-topics` makes them."""
     text = (ROOT / "tools" / "topics.json").read_text(encoding="utf-8")
     return json.loads(text)["topics"]
 
@@ -110,10 +110,9 @@ def admin(port):
 
 
 def wait(store, names=None, seconds=90):
-    """Until each of these brokers (or all) answers and knows of the others that run; returns an admin client."""
+    """Until each of these brokers (or all) answers and knows of the others that run."""
     for name in names or nodes(store.options):
-        client = _wait_node(store, name, seconds)
-    return client
+        _wait_node(store, name, seconds)
 
 
 def _wait_node(store, name, seconds):
@@ -124,44 +123,9 @@ def _wait_node(store, name, seconds):
         wanted = {store.processes[n]["port"] for n in nodes(store.options) if proc.alive(store.processes.get(n))}
         try:
             if wanted <= {broker.port for broker in client.list_topics(timeout=1).brokers.values()}:
-                return client
+                return
         except KafkaException:
             pass
         time.sleep(0.1)
     state = "does not answer" if proc.alive(entry) else "ended"
     raise StackError(f"{name} {state}; the end of {entry['log']}:\n{tail(entry['log'])}")
-
-
-def make_topics(client, node_count):
-    """Creates what is missing; topics are never made automatically."""
-    there = client.list_topics(timeout=10).topics
-    wanted = [t for t in topics() if t["name"] not in there]
-    if not wanted:
-        return
-    copies = kafka_home.replication(node_count)["default.replication.factor"]
-    new = [
-        NewTopic(t["name"], t["partitions"], replication_factor=copies, config=t["config"])
-        for t in wanted
-    ]
-    for name, future in client.create_topics(new, operation_timeout=20).items():
-        try:
-            future.result(30)
-        except KafkaException as error:
-            raise StackError(f"cannot create topic {name}: {error}") from error
-    _wait_leaders(client, {t["name"]: t["partitions"] for t in wanted})
-
-
-def _wait_leaders(client, partitions):
-    """A new partition without a leader would fail the first client that asks for it."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        known = client.list_topics(timeout=10).topics
-        led = {
-            name: sum(p.leader >= 0 for p in known[name].partitions.values())
-            for name in partitions
-            if name in known
-        }
-        if led == partitions:
-            return
-        time.sleep(0.05)
-    raise StackError("kafka did not choose leaders for the new topics")

@@ -163,6 +163,20 @@ def environment(plan, program, name, index):
     return env
 
 
+def create_topics(plan):
+    """`processor --create-topics`, also where no processor is wanted: tests read and write the topics."""
+    direct = {**plan.options, "kafka_proxy": None}
+    env = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C.UTF-8"}
+    env.update(_sanitizers(plan.layout, "create-topics", plan.options["mode"]))
+    env.update(kafka_env(plan.layout, plan.ports.by_name, direct))
+    log = plan.layout.log("create-topics")
+    with open(log, "wb") as out:
+        command = [str(plan.binary("processor")), "--create-topics"]
+        done = subprocess.run(command, env=env, cwd=ROOT, stdout=out, stderr=out, check=False)
+    if done.returncode:
+        raise StackError(f"processor --create-topics failed; the end of {log}:\n{tail(log)}")
+
+
 def migrate(plan):
     """`--migrate` of every program with a database, side by side."""
     running = []

@@ -59,7 +59,8 @@ def _start_kafka(store, plan, progress):
     if not all(proc.alive(store.processes.get(node)) for node in wanted):
         kafka_home.Home(store.options["kafka_version"]).prepare(progress, len(wanted))
         kafka.start(store, plan.ports)
-    kafka.make_topics(kafka.wait(store), len(wanted))
+    kafka.wait(store)
+    programs.create_topics(plan)
     progress.say("kafka ready, topics there")
 
 
