@@ -34,6 +34,7 @@ bool app_goes_on(struct app *app, struct http_req *req);
 
 /* commands.c */
 int command_make_key(void *arg, int argc, char **argv);
+int command_rotate_key(void *arg, int argc, char **argv);
 int command_create_admin(void *arg, int argc, char **argv); /* `arg`: the settings */
 
 /* auth_http.c */

@@ -1,6 +1,10 @@
 /* commands.c - what user-svc does besides serving. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "app.h"
 #include "signing_key.h"
@@ -12,6 +16,21 @@ static int failed(const char *command, const char *why)
 	return EXIT_FAILURE;
 }
 
+/* Standard input and output in the place of a file. */
+static bool is_dash(const char *file)
+{
+	return strcmp(file, "-") == 0;
+}
+
+/* Takes `text`. */
+static bool print_keys(char *text)
+{
+	bool ok = text && puts(text) >= 0 && fflush(stdout) == 0;
+
+	signing_keys_wipe(text);
+	return ok;
+}
+
 int command_make_key(void *arg, int argc, char **argv)
 {
 	struct err err = {0};
@@ -19,11 +38,47 @@ int command_make_key(void *arg, int argc, char **argv)
 
 	(void)arg;
 	if (argc != 1)
-		return failed("--make-key", "want one argument: FILE");
+		return failed("--make-key", "want one argument: FILE, or - for stdout");
+	if (is_dash(argv[0]))
+		return print_keys(signing_keys_new(&err))
+			       ? EXIT_SUCCESS
+			       : failed("--make-key", err.text);
 	if (!signing_key_make(argv[0], &made, &err))
 		return failed("--make-key", err.text);
 	printf("%s %s\n", argv[0], made ? "made" : "is there already");
 	return EXIT_SUCCESS;
+}
+
+/* ---- --rotate-key FILE ---- */
+
+static bool rotate_file(const char *path, struct err *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char *text;
+	bool ok;
+
+	if (fd < 0)
+		return err_set(err, ERR_INPUT, "cannot read %s: %s", path,
+			       strerror(errno));
+	text = signing_keys_rotated(fd, path, err);
+	close(fd);
+	ok = text && signing_keys_replace(path, text, err);
+	signing_keys_wipe(text);
+	return ok;
+}
+
+int command_rotate_key(void *arg, int argc, char **argv)
+{
+	struct err err = {0};
+	bool ok;
+
+	(void)arg;
+	if (argc != 1)
+		return failed("--rotate-key",
+			      "want one argument: FILE, or - for stdin to stdout");
+	ok = is_dash(argv[0]) ? print_keys(signing_keys_rotated(STDIN_FILENO, "-", &err))
+			      : rotate_file(argv[0], &err);
+	return ok ? EXIT_SUCCESS : failed("--rotate-key", err.text);
 }
 
 /* ---- --create-admin EMAIL NAME, password on stdin ---- */

@@ -13,12 +13,20 @@ int main(int argc, char **argv)
 					    {0}};
 	static const struct service_command commands[] = {
 		{"--migrate", "bring the database schema up to date", db_migrate_command,
-		 &app.cfg.db},
-		{"--make-key", "FILE: make a signing key, unless the file is there",
-		 command_make_key, NULL},
+		 &app.cfg.db, false},
+		{.flag = "--make-key",
+		 .help = "FILE: make signing keys, unless the file is there; - prints "
+			 "them",
+		 .run = command_make_key,
+		 .plain = true},
+		{.flag = "--rotate-key",
+		 .help = "FILE: the next key signs, a new one is next; - reads and "
+			 "prints",
+		 .run = command_rotate_key,
+		 .plain = true},
 		{"--create-admin",
 		 "EMAIL NAME: make an admin; the password comes on stdin",
-		 command_create_admin, &app.cfg},
+		 command_create_admin, &app.cfg, false},
 		{0}};
 	const struct service_spec spec = {.name = "user-svc",
 					  .about = "people and their sign-in",

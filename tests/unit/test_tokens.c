@@ -2,6 +2,7 @@
 /* link: user-svc/tokens.c user-svc/signing_key.c user-svc/user.c user-svc/password.c */
 #include "tokens.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -190,6 +191,93 @@ static void a_set_announces_the_next_key(void **state)
 	tokens_free(both);
 }
 
+/* ---- rotation ---- */
+
+static void rotate_file(const char *path)
+{
+	struct err err = {0};
+	int fd = open(path, O_RDONLY);
+	char *text = signing_keys_rotated(fd, path, &err);
+
+	close(fd);
+	if (!text)
+		fail_msg("%s", err.text);
+	assert_true(signing_keys_replace(path, text, &err));
+	signing_keys_wipe(text);
+}
+
+static const char *kid(json_t *keys, size_t i)
+{
+	return json_string_value(json_object_get(json_array_get(keys, i), "kid"));
+}
+
+static void rotation_promotes_the_next_key(void **state)
+{
+	struct err err = {0};
+	json_t *before, *after, *last;
+
+	(void)state;
+	assert_true(signing_key_make(fix.key, NULL, &err));
+	before = signing_keys_load(fix.key, &err);
+	assert_int_equal(json_array_size(before), 2);
+	rotate_file(fix.key);
+	after = signing_keys_load(fix.key, &err);
+	assert_int_equal(json_array_size(after), 3);
+	assert_string_equal(kid(after, 0), kid(before, 1));
+	assert_string_equal(kid(after, 2), kid(before, 0));
+	assert_string_not_equal(kid(after, 1), kid(before, 0));
+	rotate_file(fix.key);
+	last = signing_keys_load(fix.key, &err);
+	assert_int_equal(json_array_size(last), 3);
+	assert_string_equal(kid(last, 0), kid(after, 1));
+	assert_string_equal(kid(last, 2), kid(after, 0));
+	json_decref(before);
+	json_decref(after);
+	json_decref(last);
+}
+
+/* At no time does anybody meet a token whose key he does not know: neither who has the
+ * old set yet, nor who has the new one already. */
+static void old_and_new_instances_accept_each_other(void **state)
+{
+	struct tokens *old = open_keys(fix.key), *new;
+	struct caller caller = {0};
+	struct err err = {0};
+	char *before, *after;
+
+	(void)state;
+	rotate_file(fix.key);
+	new = open_keys(fix.key);
+	before = tokens_issue(old, &zoe, time_now_ms(), &err);
+	after = tokens_issue(new, &zoe, time_now_ms(), &err);
+	assert_true(auth_set_keys(fix.auth, tokens_jwks(old), &err));
+	assert_true(accepted(before, &caller) && accepted(after, &caller));
+	assert_true(auth_set_keys(fix.auth, tokens_jwks(new), &err));
+	assert_true(accepted(before, &caller) && accepted(after, &caller));
+	free(before);
+	free(after);
+	tokens_free(old);
+	tokens_free(new);
+}
+
+/* A file of an earlier version: first the next key is announced. */
+static void a_single_key_gets_a_next_one(void **state)
+{
+	struct err err = {0};
+	json_t *one, *two;
+
+	(void)state;
+	assert_true(signing_key_make(fix.key, NULL, &err));
+	one = signing_keys_load(fix.key, &err);
+	assert_int_equal(json_dump_file(json_array_get(one, 0), fix.key, 0), 0);
+	rotate_file(fix.key);
+	two = signing_keys_load(fix.key, &err);
+	assert_int_equal(json_array_size(two), 2);
+	assert_string_equal(kid(two, 0), kid(one, 0));
+	json_decref(one);
+	json_decref(two);
+}
+
 static void useless_key_files_stop_the_start(void **state)
 {
 	static const char *const texts[] = {
@@ -295,6 +383,9 @@ int main(void)
 		TEST(our_services_accept_what_we_sign),
 		TEST(changed_or_foreign_tokens_are_refused),
 		TEST(a_set_announces_the_next_key),
+		TEST(rotation_promotes_the_next_key),
+		TEST(old_and_new_instances_accept_each_other),
+		TEST(a_single_key_gets_a_next_one),
 		TEST(useless_key_files_stop_the_start),
 		TEST(passwords_match_themselves_only),
 		TEST(nobody_is_checked_like_somebody),
