@@ -62,6 +62,23 @@ static void make_metrics(struct gateway_metrics *m, struct metrics *metrics)
 				   "requests that wait for a connection", NULL);
 }
 
+/* How many of each upstream may get requests now? */
+static void count_addresses(void *arg)
+{
+	const struct app *app = arg;
+	const struct routes *routes = app->routes;
+
+	for (unsigned i = 0; i < routes->n_upstreams; i++)
+		metric_set(routes->upstreams[i].series.addresses, 0);
+	for (unsigned i = 0; i < routes->n_endpoints; i++) {
+		const struct endpoint *endpoint = routes->endpoints[i];
+		bool there = !endpoint_is_name(endpoint) || endpoint->found;
+
+		if (there && endpoint->health != HEALTH_UNREADY)
+			metric_add(endpoint->upstream->series.addresses, 1);
+	}
+}
+
 bool app_check(void *arg, struct err *err)
 {
 	const struct app *app = arg;
@@ -90,6 +107,8 @@ bool app_start(void *arg, struct service *service, struct err *err)
 	if (!app->health || !workers_start(app, err))
 		return false;
 	app->resolver = resolver_new(app, service_loop(service));
+	service_add_check(service, "names", resolver_ready, app->resolver);
+	metrics_on_collect(service_metrics(service), count_addresses, app);
 	return true;
 }
 

@@ -129,5 +129,8 @@ void listener_stop(struct worker *worker, enum listener_kind kind);
 struct health *health_new(struct loop *loop, struct routes *routes,
 			  struct metrics *metrics, struct err *err);
 void health_free(struct health *health);
+/* An endpoint of a name has another address from now on; "": none. */
+void health_address(struct health *health, struct endpoint *endpoint,
+		    const char *address);
 
 #endif

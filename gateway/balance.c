@@ -3,20 +3,24 @@
 
 #include "pool.h"
 
-/* Best first. A lower rank is only used when no endpoint has a better one. */
-enum rank { RANK_GOOD, RANK_FULL, RANK_UNREADY, RANK_DOWN, RANKS };
+/* Best first. A lower rank is only used when no endpoint has a better one. New: about
+ * to be probed; it may be an instance that has not yet begun to listen. */
+enum rank { RANK_GOOD, RANK_FULL, RANK_NEW, RANK_UNREADY, RANK_DOWN, RANKS };
 
 static enum rank rank_of(const struct pool *pool, int64_t now_ms)
 {
 	const struct endpoint *endpoint = pool->endpoint;
+	int health;
 
 	if (!pool->addr_len)
-		return RANK_DOWN;
+		return RANKS;
 	if (atomic_load_explicit(&endpoint->down_until_ms, memory_order_relaxed) > now_ms)
 		return RANK_DOWN;
-	if (atomic_load_explicit(&endpoint->health, memory_order_relaxed) ==
-	    HEALTH_UNREADY)
+	health = atomic_load_explicit(&endpoint->health, memory_order_relaxed);
+	if (health == HEALTH_UNREADY)
 		return RANK_UNREADY;
+	if (health == HEALTH_UNKNOWN && endpoint_is_probed(endpoint))
+		return RANK_NEW;
 	return pool_is_full(pool, pool->n_busy) ? RANK_FULL : RANK_GOOD;
 }
 
@@ -28,7 +32,7 @@ static int less_busy(struct worker *worker, const struct upstream *upstream, int
 	return x->n_busy <= y->n_busy ? a : b;
 }
 
-int balance_pick(struct worker *worker, const struct upstream *upstream, uint32_t tried)
+int balance_pick(struct worker *worker, const struct upstream *upstream, uint64_t tried)
 {
 	int list[ROUTES_MAX_ENDPOINTS];
 	unsigned n = 0;
@@ -38,7 +42,7 @@ int balance_pick(struct worker *worker, const struct upstream *upstream, uint32_
 		enum rank rank = rank_of(worker->pools[upstream->endpoints[i]->id],
 					 worker->now_ms);
 
-		if (tried & 1u << i || rank > best)
+		if (rank == RANKS || tried & 1ull << i || rank > best)
 			continue;
 		if (rank < best)
 			n = 0;
@@ -54,4 +58,14 @@ int balance_pick(struct worker *worker, const struct upstream *upstream, uint32_
 	unsigned b = (a + 1 + (unsigned)random() % (n - 1)) % n;
 
 	return less_busy(worker, upstream, list[a], list[b]);
+}
+
+bool balance_is_live(const struct worker *worker, const struct upstream *upstream)
+{
+	for (unsigned i = 0; i < upstream->n_endpoints; i++) {
+		if (rank_of(worker->pools[upstream->endpoints[i]->id], worker->now_ms) <=
+		    RANK_NEW)
+			return true;
+	}
+	return false;
 }

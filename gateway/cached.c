@@ -131,15 +131,22 @@ static char *append(char *at, struct str text)
 	return at + text.len;
 }
 
-/* "host/path?query" in `buf`; empty: too long to be worth it. */
+/* "host/path?query" in `buf`; empty: too long to be worth it. Versions of a service may
+ * answer differently, so the answers of a variant are kept apart, behind its name; a
+ * write concerns them all, because it goes by the path. */
 static struct str key_of(const struct exchange *x, char *buf)
 {
 	struct str host = headers_host(x), path = str_from(x->path);
+	struct str variant = str_from(x->upstream->is_variant ? x->upstream->name : "");
 	struct str query = x->head.query;
 	char *at = buf;
 
-	if (host.len + path.len + query.len >= KEY_MAX)
+	if (variant.len + host.len + path.len + query.len + 1 >= KEY_MAX)
 		return STR("");
+	if (variant.len) {
+		at = append(at, variant);
+		*at++ = ' ';
+	}
 	if (host.len)
 		at = append(at, host);
 	at = append(at, path);

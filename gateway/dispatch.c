@@ -36,6 +36,24 @@ void dispatch_overloaded(struct exchange *x)
 	exchange_unavailable(x, "overloaded", "too many requests wait for the service");
 }
 
+void dispatch_fall_back(struct exchange *x)
+{
+	metric_add(x->upstream->series.fallbacks, 1);
+	x->upstream = x->route->upstream;
+	x->tried = 0;
+}
+
+static void no_endpoint(struct exchange *x)
+{
+	if (x->upstream != x->route->upstream) {
+		dispatch_fall_back(x);
+		dispatch(x);
+		return;
+	}
+	metric_add(x->worker->app->metrics.no_endpoint, 1);
+	exchange_unavailable(x, "unavailable", "the service is not available");
+}
+
 void dispatch(struct exchange *x)
 {
 	switch (pool_acquire(x)) {
@@ -43,10 +61,7 @@ void dispatch(struct exchange *x)
 	case POOL_CONNECTING:
 	case POOL_QUEUED: break;
 	case POOL_FULL: dispatch_overloaded(x); break;
-	case POOL_NONE:
-		metric_add(x->worker->app->metrics.no_endpoint, 1);
-		exchange_unavailable(x, "unavailable", "the service is not available");
-		break;
+	case POOL_NONE: no_endpoint(x); break;
 	}
 }
 
@@ -60,7 +75,8 @@ void dispatch_refused(struct exchange *x, bool timed_out)
 	pool_mark_down(x);
 	x->state = X_CHECKING;
 	upstream_close(x->up);
-	if (timed_out && balance_pick(x->worker, x->route->upstream, x->tried) < 0)
+	if (timed_out && x->upstream == x->route->upstream &&
+	    balance_pick(x->worker, x->upstream, x->tried) < 0)
 		exchange_fail(x, 504, "upstream_timeout",
 			      "the service cannot be reached");
 	else

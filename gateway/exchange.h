@@ -45,9 +45,10 @@ struct exchange {
 	TAILQ_ENTRY(exchange) link;
 	struct worker *worker;
 	struct client *client;
-	struct upstream_conn *up;  /* X_CONNECTING and later */
-	struct routes *routes;     /* one reference: `route` points into it */
-	const struct route *route; /* NULL until known */
+	struct upstream_conn *up;        /* X_CONNECTING and later */
+	struct routes *routes;           /* one reference: `route` points into it */
+	const struct route *route;       /* NULL until known */
+	const struct upstream *upstream; /* the route's, or a variant of it */
 	enum exchange_state state;
 
 	/* the request */
@@ -61,7 +62,7 @@ struct exchange {
 	struct evbuffer *replay; /* body collected or sent so far, to send it again */
 	bool cannot_replay;
 	bool fresh;     /* was sent on a dead kept connection: open a new one */
-	uint32_t tried; /* endpoints of the upstream that refused, by place */
+	uint64_t tried; /* endpoints of the upstream that refused, by place */
 
 	/* the cache */
 	enum cache_use cache_use;
@@ -122,6 +123,8 @@ void request_collect(struct exchange *x);
 
 /* Finds a connection and sends the request; may be called again for another try. */
 void dispatch(struct exchange *x);
+/* The variant cannot be reached: the request is for the stable version then. */
+void dispatch_fall_back(struct exchange *x);
 /* Refuses: too many wait already. */
 void dispatch_overloaded(struct exchange *x);
 void dispatch_connected(struct exchange *x);

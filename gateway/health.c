@@ -4,6 +4,7 @@
  *
  * Runs on the main loop; the threads only read the mark.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "app.h"
@@ -14,18 +15,17 @@
 #define PROBE_WAIT_MS 1000
 
 struct probe {
-	struct health *health;
 	struct endpoint *endpoint;
-	struct http_client *client;
+	struct http_client *client; /* NULL: not probed, or no address at the time */
 	struct loop_timer *timer;
-	struct metric *up;
+	struct metric *up; /* NULL: of a name, see upstream_series.addresses */
+	bool stopping;
 };
 
 struct health {
-	struct probe *probes;
-	unsigned n;
+	struct loop *loop;
 	struct routes *routes; /* one reference */
-	bool stopping;
+	struct probe probes[]; /* by endpoint id */
 };
 
 static void mark(struct probe *probe, enum endpoint_health health)
@@ -35,10 +35,12 @@ static void mark(struct probe *probe, enum endpoint_health health)
 
 	if (health == HEALTH_READY)
 		atomic_store(&endpoint->down_until_ms, 0);
-	metric_set(probe->up, health == HEALTH_READY);
+	if (probe->up)
+		metric_set(probe->up, health == HEALTH_READY);
 	if (before != (int)health)
 		log_info("endpoint changed",
 			 LOG_STR("endpoint", endpoint->origin.authority),
+			 LOG_INT("slot", endpoint->slot),
 			 LOG_BOOL("ready", health == HEALTH_READY));
 }
 
@@ -46,7 +48,7 @@ static void on_answer(const struct http_answer *answer, const struct err *err, v
 {
 	struct probe *probe = arg;
 
-	if (probe->health->stopping)
+	if (probe->stopping)
 		return;
 	mark(probe, !err && answer->status == 200 ? HEALTH_READY : HEALTH_UNREADY);
 	loop_timer_start(probe->timer, PROBE_MS);
@@ -63,41 +65,79 @@ static void ask(void *arg)
 	http_client_call(probe->client, &call, on_answer, probe);
 }
 
-static bool add_probe(struct health *health, struct loop *loop, struct endpoint *endpoint,
-		      struct metrics *metrics, struct err *err)
-{
-	const struct http_client_config cfg = {.base_url = endpoint->admin_url,
-					       .max_conns = 1};
-	struct probe *probe = &health->probes[health->n];
-	char labels[400];
+/* ---- one probe ---- */
 
-	snprintf(labels, sizeof(labels), "endpoint=\"%s\"", endpoint->origin.authority);
-	probe->health = health;
-	probe->endpoint = endpoint;
-	probe->up =
-		metrics_gauge(metrics, "shop_gateway_endpoint_ready",
-			      "1 when the endpoint's readiness probe succeeds", labels);
+static bool start(struct probe *probe, struct loop *loop, const char *url,
+		  struct err *err)
+{
+	const struct http_client_config cfg = {.base_url = url, .max_conns = 1};
+
 	probe->client = http_client_new(loop, &cfg, NULL, err);
 	if (!probe->client)
 		return false;
-	probe->timer = loop_timer_new(loop, ask, probe);
 	loop_timer_start(probe->timer, 0);
-	health->n++;
 	return true;
 }
+
+/* A question that is still open ends in on_answer(). */
+static void stop(struct probe *probe)
+{
+	if (!probe->timer) /* the start failed before it was made */
+		return;
+	probe->stopping = true;
+	loop_timer_stop(probe->timer);
+	http_client_free(probe->client);
+	probe->client = NULL;
+	probe->stopping = false;
+}
+
+static bool add_probe(struct health *health, struct endpoint *endpoint,
+		      struct metrics *metrics, struct err *err)
+{
+	struct probe *probe = &health->probes[endpoint->id];
+	char labels[400];
+
+	probe->endpoint = endpoint;
+	probe->timer = loop_timer_new(health->loop, ask, probe);
+	if (!endpoint->admin_url)
+		return true;
+	snprintf(labels, sizeof(labels), "endpoint=\"%s\"", endpoint->origin.authority);
+	probe->up =
+		metrics_gauge(metrics, "shop_gateway_endpoint_ready",
+			      "1 when the endpoint's readiness probe succeeds", labels);
+	return start(probe, health->loop, endpoint->admin_url, err);
+}
+
+void health_address(struct health *health, struct endpoint *endpoint, const char *address)
+{
+	struct probe *probe = &health->probes[endpoint->id];
+	struct err err;
+	char url[80];
+
+	stop(probe);
+	atomic_store(&endpoint->health, HEALTH_UNKNOWN);
+	atomic_store(&endpoint->down_until_ms, 0);
+	if (!*address || !endpoint->admin_port)
+		return;
+	snprintf(url, sizeof(url),
+		 strchr(address, ':') ? "http://[%s]:%u" : "http://%s:%u", address,
+		 endpoint->admin_port);
+	if (!start(probe, health->loop, url, &err))
+		log_error("cannot probe", LOG_STR("url", url), LOG_STR("why", err.text));
+}
+
+/* ---- all ---- */
 
 struct health *health_new(struct loop *loop, struct routes *routes,
 			  struct metrics *metrics, struct err *err)
 {
-	struct health *health = xcalloc(1, sizeof(*health));
+	struct health *health =
+		xcalloc(1, sizeof(*health) + routes->n_endpoints * sizeof(struct probe));
 
+	health->loop = loop;
 	health->routes = routes_ref(routes);
-	health->probes = xcalloc(routes->n_endpoints + 1, sizeof(struct probe));
 	for (unsigned i = 0; i < routes->n_endpoints; i++) {
-		struct endpoint *endpoint = routes->endpoints[i];
-
-		if (endpoint->admin_url &&
-		    !add_probe(health, loop, endpoint, metrics, err)) {
+		if (!add_probe(health, routes->endpoints[i], metrics, err)) {
 			health_free(health);
 			return NULL;
 		}
@@ -109,12 +149,10 @@ void health_free(struct health *health)
 {
 	if (!health)
 		return;
-	health->stopping = true;
-	for (unsigned i = 0; i < health->n; i++) {
-		http_client_free(health->probes[i].client);
+	for (unsigned i = 0; i < health->routes->n_endpoints; i++) {
+		stop(&health->probes[i]);
 		loop_timer_free(health->probes[i].timer);
 	}
 	routes_unref(health->routes);
-	free(health->probes);
 	free(health);
 }

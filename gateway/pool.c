@@ -16,15 +16,19 @@ struct pool *pool_new(struct worker *worker, struct endpoint *endpoint)
 
 	pool->worker = worker;
 	pool->endpoint = endpoint;
-	pool_set_addr(pool, &endpoint->origin.addr, endpoint->origin.addr_len);
 	TAILQ_INIT(&pool->idle);
+	pool_set_addr(pool, &endpoint->origin.addr, endpoint->origin.addr_len);
 	return pool;
 }
 
 void pool_set_addr(struct pool *pool, const struct sockaddr_storage *addr, int addr_len)
 {
+	/* Who is busy finishes; upstream_release() closes it then. */
+	while (!TAILQ_EMPTY(&pool->idle))
+		upstream_close(TAILQ_FIRST(&pool->idle));
 	pool->addr = *addr;
 	pool->addr_len = addr_len;
+	pool->moves++;
 }
 
 void pool_free(struct pool *pool)
@@ -50,7 +54,7 @@ void pool_tick(struct pool *pool, int64_t now_ms)
 
 static struct queue *queue_of(const struct exchange *x)
 {
-	return &x->worker->waiting[x->route->upstream->id];
+	return &x->worker->waiting[x->upstream->id];
 }
 
 static bool may_not_wait(const struct exchange *x)
@@ -113,7 +117,7 @@ static enum pool_result connect_now(struct pool *pool, struct exchange *x)
 
 bool pool_is_overloaded(const struct exchange *x)
 {
-	const struct upstream *upstream = x->route->upstream;
+	const struct upstream *upstream = x->upstream;
 
 	/* A free endpoint is only looked for when many wait already. */
 	if (x->route->stream || !may_not_wait(x))
@@ -129,7 +133,7 @@ bool pool_is_overloaded(const struct exchange *x)
 
 enum pool_result pool_acquire(struct exchange *x)
 {
-	const struct upstream *upstream = x->route->upstream;
+	const struct upstream *upstream = x->upstream;
 	enum pool_result result = POOL_NONE;
 	int place;
 
@@ -143,19 +147,19 @@ enum pool_result pool_acquire(struct exchange *x)
 		}
 		result = connect_now(pool, x);
 		if (result == POOL_NONE)
-			x->tried |= 1u << place;
+			x->tried |= 1ull << place;
 	}
 	return result;
 }
 
 void pool_mark_down(struct exchange *x)
 {
-	const struct upstream *upstream = x->route->upstream;
+	const struct upstream *upstream = x->upstream;
 	struct endpoint *endpoint = x->up->pool->endpoint;
 
 	atomic_store(&endpoint->down_until_ms, time_mono_ms() + DOWN_MS);
 	for (unsigned i = 0; i < upstream->n_endpoints; i++) {
 		if (upstream->endpoints[i] == endpoint)
-			x->tried |= 1u << i;
+			x->tried |= 1ull << i;
 	}
 }

@@ -22,6 +22,7 @@ struct upstream_conn {
 	bool got_bytes;     /* of the answer to x */
 	bool stream;        /* x is one */
 	bool gone;
+	unsigned moves;      /* pool->moves when it was opened */
 	int64_t deadline_ms; /* idle until then */
 };
 TAILQ_HEAD(upstream_conns, upstream_conn);
@@ -29,8 +30,9 @@ TAILQ_HEAD(upstream_conns, upstream_conn);
 struct pool {
 	struct worker *worker;
 	struct endpoint *endpoint;    /* of the newest snapshot */
-	struct sockaddr_storage addr; /* of a name: what it was last found to be */
-	int addr_len;                 /* 0: not found yet */
+	struct sockaddr_storage addr; /* of a name: one that was found */
+	int addr_len;                 /* 0: none at the time */
+	unsigned moves;               /* how often the address changed */
 	struct upstream_conns idle;
 	unsigned n_conns, n_busy;
 	unsigned n_streams; /* of them: open for hours, so outside of POOL_CONNS */
@@ -46,6 +48,7 @@ enum pool_result {
 
 struct pool *pool_new(struct worker *worker, struct endpoint *endpoint);
 void pool_free(struct pool *pool); /* no exchange may be left */
+/* `addr_len` of 0: no address any more. */
 void pool_set_addr(struct pool *pool, const struct sockaddr_storage *addr, int addr_len);
 void pool_tick(struct pool *pool, int64_t now_ms);
 
@@ -69,7 +72,9 @@ static inline bool pool_is_full(const struct pool *pool, unsigned n)
 
 /* Power of two choices by what is in flight, among the usable endpoints that
  * `tried` (bits by place) leaves. -1: none. */
-int balance_pick(struct worker *worker, const struct upstream *upstream, uint32_t tried);
+int balance_pick(struct worker *worker, const struct upstream *upstream, uint64_t tried);
+/* Has it an endpoint that may be expected to answer? */
+bool balance_is_live(const struct worker *worker, const struct upstream *upstream);
 
 /* ---- upstream.c ---- */
 

@@ -1,7 +1,8 @@
 /*
  * request.c - judge a request before anything is sent anywhere:
  *
- *   ids -> path -> route -> is there room -> who may call -> body limit -> what is stored
+ *   ids -> path -> route, variant -> is there room -> who may call -> body limit -> what
+ * is stored
  * -> 100 Continue -> collect a small body -> dispatch
  *
  * A body that always fits into memory is read whole before a connection to the
@@ -18,6 +19,7 @@
 #include "reply.h"
 #include "timeutil.h"
 #include "trace.h"
+#include "variants.h"
 
 #define COLLECT_MAX 65536
 
@@ -55,6 +57,16 @@ static void reply_no_method(struct exchange *x, unsigned methods)
 	exchange_over(x, false);
 }
 
+static void choose_upstream(struct exchange *x)
+{
+	/* random() is good enough to spread load. */
+	x->upstream = x->route->upstream;
+	if (x->upstream->n_variants)
+		x->upstream = variants_choose(x->upstream, &x->head, (unsigned)random());
+	if (x->upstream != x->route->upstream && !balance_is_live(x->worker, x->upstream))
+		dispatch_fall_back(x);
+}
+
 /* Finds the route, or answers. */
 static bool find_route(struct exchange *x)
 {
@@ -72,8 +84,10 @@ static bool find_route(struct exchange *x)
 	}
 	x->route = route_find(x->routes, x->client->listener, x->head.method,
 			      (struct str){plain, len}, &methods);
-	if (x->route)
+	if (x->route) {
+		choose_upstream(x);
 		return true;
+	}
 	if (!methods)
 		exchange_fail(x, 404, "not_found", "no such path");
 	else if (x->head.method == HTTP_OPTIONS)

@@ -1,5 +1,5 @@
 /*
- * routes.c - read the routes file strictly: unknown members, unknown names and
+ * routes.c - read the routes files strictly: unknown members, unknown names and
  * routes that hide each other are errors that name the route.
  */
 #include "routes.h"
@@ -8,125 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "expand.h"
 #include "js.h"
+#include "upstreams.h"
 
 #define MAX_FILE     (1 << 20)
 #define MAX_ROUTES   512
 #define DEFAULT_BODY 65536
 #define DEFAULT_MS   10000
 #define MAX_TOUCHES  8
-
-/* ---- upstreams ---- */
-
-static bool add_endpoint(struct routes *routes, struct upstream *upstream, struct str url,
-			 struct err *err)
-{
-	struct endpoint *endpoint;
-
-	if (upstream->n_endpoints == ROUTES_MAX_ENDPOINTS)
-		return err_set(err, ERR_INPUT, "too many endpoints");
-	endpoint = xcalloc(1, sizeof(*endpoint));
-	endpoint->id = routes->n_endpoints;
-	routes->endpoints = xrealloc(
-		routes->endpoints, (routes->n_endpoints + 1) * sizeof(struct endpoint *));
-	routes->endpoints[routes->n_endpoints++] = endpoint;
-	upstream->endpoints =
-		xrealloc(upstream->endpoints,
-			 (upstream->n_endpoints + 1) * sizeof(struct endpoint *));
-	upstream->endpoints[upstream->n_endpoints++] = endpoint;
-	return origin_parse(url, &endpoint->origin, err);
-}
-
-static bool set_admin(struct upstream *upstream, unsigned n, struct str url,
-		      struct err *err)
-{
-	struct origin checked;
-
-	if (n >= upstream->n_endpoints)
-		return err_set(err, ERR_INPUT, "more admin addresses than endpoints");
-	upstream->endpoints[n]->admin_url = xstrndup(url.at, url.len);
-	return origin_parse(url, &checked, err);
-}
-
-/* Next part of a comma-separated list; false at its end. */
-static bool next_item(struct str *rest, struct str *item)
-{
-	const char *comma = rest->len ? memchr(rest->at, ',', rest->len) : NULL;
-	size_t len = comma ? (size_t)(comma - rest->at) : rest->len;
-
-	if (rest->len == 0)
-		return false;
-	*item = str_trim((struct str){rest->at, len});
-	rest->at += comma ? len + 1 : len;
-	rest->len -= comma ? len + 1 : len;
-	return true;
-}
-
-static bool parse_endpoints(struct routes *routes, struct upstream *upstream, json_t *obj,
-			    struct err *err)
-{
-	struct str text, item;
-	char *urls;
-	bool ok = true;
-
-	if (!js_str(obj, "endpoints", 1, 4096, &text, err))
-		return false;
-	urls = expand_env(text, err);
-	if (!urls)
-		return false;
-	for (struct str rest = str_from(urls); ok && next_item(&rest, &item);)
-		ok = add_endpoint(routes, upstream, item, err);
-	free(urls);
-	return ok;
-}
-
-static bool parse_admin(struct upstream *upstream, json_t *obj, struct err *err)
-{
-	struct str text, item;
-	unsigned n = 0;
-	char *urls;
-	bool ok = true;
-
-	if (!js_has(obj, "admin"))
-		return true;
-	if (!js_str(obj, "admin", 0, 4096, &text, err))
-		return false;
-	urls = expand_env(text, err);
-	if (!urls)
-		return false;
-	for (struct str rest = str_from(urls); ok && next_item(&rest, &item);)
-		ok = set_admin(upstream, n++, item, err);
-	free(urls);
-	return ok;
-}
-
-static bool parse_upstreams(struct routes *routes, json_t *doc, struct err *err)
-{
-	static const char *const allowed[] = {"endpoints", "admin", NULL};
-	json_t *all = json_object_get(doc, "upstreams");
-	json_t *obj;
-	const char *name;
-
-	if (!json_is_object(all))
-		return err_set(err, ERR_INPUT, "\"upstreams\" must be an object");
-	routes->upstreams = xcalloc(json_object_size(all) + 1, sizeof(struct upstream));
-	json_object_foreach(all, name, obj)
-	{
-		struct upstream *upstream = &routes->upstreams[routes->n_upstreams];
-
-		upstream->id = routes->n_upstreams++;
-		upstream->name = xstrdup(name);
-		if (!json_is_object(obj))
-			return err_set(err, ERR_INPUT, "upstream %s must be an object",
-				       name);
-		if (!js_only(obj, "", allowed, err) ||
-		    !parse_endpoints(routes, upstream, obj, err) ||
-		    !parse_admin(upstream, obj, err))
-			return err_wrap(err, "upstream %s", name);
-	}
-	return true;
-}
 
 /* ---- one route ---- */
 
@@ -157,13 +46,8 @@ static bool parse_methods(struct route *route, json_t *obj, struct err *err)
 
 static bool is_service(const struct routes *routes, struct str name)
 {
-	static const char *const others[] = {"processor"}; /* no upstream of ours */
-
-	for (unsigned i = 0; i < routes->n_upstreams; i++) {
-		if (str_eqz(name, routes->upstreams[i].name))
-			return true;
-	}
-	return str_eqz(name, others[0]);
+	/* That one is no upstream of ours. */
+	return upstreams_find(routes, name) || str_eqz(name, "processor");
 }
 
 static void add_service(struct route *route, const char *name)
@@ -277,10 +161,7 @@ static bool parse_upstream(const struct routes *routes, struct route *route, jso
 
 	if (!js_str(obj, "upstream", 1, 64, &name, err))
 		return false;
-	for (unsigned i = 0; i < routes->n_upstreams; i++) {
-		if (str_eqz(name, routes->upstreams[i].name))
-			route->upstream = &routes->upstreams[i];
-	}
+	route->upstream = upstreams_find(routes, name);
 	return route->upstream ? true : err_set(err, ERR_INPUT, "unknown upstream");
 }
 
@@ -378,13 +259,13 @@ static bool parse_list(struct routes *routes, json_t *doc, struct err *err)
 	return check_overlaps(routes, err) && check_touches(routes, err);
 }
 
-struct routes *routes_parse(struct str json, struct err *err)
+/* Takes `doc`, which may be NULL. */
+static struct routes *parse_doc(json_t *doc, struct err *err)
 {
 	static const char *const allowed[] = {"upstreams", "routes", NULL};
 	struct routes *routes = xcalloc(1, sizeof(*routes));
-	json_t *doc = js_parse_object(json, err);
 	bool ok = doc && js_only(doc, "", allowed, err) &&
-		  parse_upstreams(routes, doc, err) && parse_list(routes, doc, err);
+		  upstreams_parse(routes, doc, err) && parse_list(routes, doc, err);
 
 	atomic_init(&routes->refs, 1);
 	json_decref(doc);
@@ -394,6 +275,13 @@ struct routes *routes_parse(struct str json, struct err *err)
 	}
 	return routes;
 }
+
+struct routes *routes_parse(struct str json, struct err *err)
+{
+	return parse_doc(js_parse_object(json, err), err);
+}
+
+/* ---- files ---- */
 
 static char *read_file(const char *name, size_t *len, struct err *err)
 {
@@ -415,17 +303,73 @@ static char *read_file(const char *name, size_t *len, struct err *err)
 	return text;
 }
 
-struct routes *routes_load(const char *file, struct err *err)
+/* Owned by the caller. */
+static json_t *load_doc(const char *file, struct err *err)
 {
-	struct routes *routes = NULL;
 	size_t len = 0;
 	char *text = read_file(file, &len, err);
+	json_t *doc = text ? js_parse_object((struct str){text, len}, err) : NULL;
 
-	if (text)
-		routes = routes_parse((struct str){text, len}, err);
-	if (!routes)
+	if (!doc)
 		err_wrap(err, "%s", file);
 	free(text);
+	return doc;
+}
+
+/* Upstreams replace those of the same name, routes come on top. */
+static bool merge(json_t *doc, json_t *more, struct err *err)
+{
+	static const char *const allowed[] = {"upstreams", "routes", NULL};
+	json_t *upstreams = json_object_get(more, "upstreams");
+	json_t *routes = json_object_get(more, "routes");
+
+	if (!js_only(more, "", allowed, err))
+		return false;
+	if (upstreams &&
+	    json_object_update(json_object_get(doc, "upstreams"), upstreams) != 0)
+		return err_set(err, ERR_INPUT, "\"upstreams\" must be an object");
+	if (routes && json_array_extend(json_object_get(doc, "routes"), routes) != 0)
+		return err_set(err, ERR_INPUT, "\"routes\" must be a list");
+	return true;
+}
+
+static bool add_file(json_t **doc, const char *file, struct err *err)
+{
+	json_t *more = load_doc(file, err);
+	bool ok;
+
+	if (!*doc || !more) {
+		*doc = *doc ? *doc : more;
+		return more != NULL;
+	}
+	ok = merge(*doc, more, err) || err_wrap(err, "%s", file);
+	json_decref(more);
+	return ok;
+}
+
+struct routes *routes_load(const char *files, struct err *err)
+{
+	struct routes *routes;
+	json_t *doc = NULL;
+	struct str item;
+
+	for (struct str rest = str_from(files); upstreams_next(&rest, &item);) {
+		char *file = xstrndup(item.at, item.len);
+		bool ok = add_file(&doc, file, err);
+
+		free(file);
+		if (ok)
+			continue;
+		json_decref(doc);
+		return NULL;
+	}
+	if (!doc) {
+		err_set(err, ERR_INPUT, "no file is named");
+		return NULL;
+	}
+	routes = parse_doc(doc, err);
+	if (!routes)
+		err_wrap(err, "%s", files);
 	return routes;
 }
 
@@ -450,16 +394,7 @@ void routes_unref(struct routes *routes)
 		return;
 	for (unsigned i = 0; i < routes->n; i++)
 		free_route(&routes->list[i]);
-	for (unsigned i = 0; i < routes->n_upstreams; i++) {
-		free(routes->upstreams[i].name);
-		free(routes->upstreams[i].endpoints);
-	}
-	for (unsigned i = 0; i < routes->n_endpoints; i++) {
-		free(routes->endpoints[i]->admin_url);
-		free(routes->endpoints[i]);
-	}
+	upstreams_free(routes);
 	free(routes->list);
-	free(routes->upstreams);
-	free(routes->endpoints);
 	free(routes);
 }

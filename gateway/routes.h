@@ -1,7 +1,7 @@
 /*
  * routes.h - the routing table: which request goes where, and who may send it.
  *
- * Loaded from one JSON file into an immutable snapshot that all threads share.
+ * Loaded from JSON files into an immutable snapshot that all threads share.
  * Requests in flight hold a reference, so a newer snapshot can take over at any
  * time.  The only things that change inside are the endpoints' health marks,
  * which are atomics.
@@ -20,20 +20,57 @@
 #include "origin.h"
 #include "str.h"
 
-#define ROUTES_MAX_ENDPOINTS 32 /* of one upstream */
+#define ROUTES_MAX_ENDPOINTS 64 /* of one upstream: bits of exchange->tried */
+#define ENDPOINTS_OF_NAME    32 /* addresses that a name may have at a time */
 #define ROUTE_MAX_SEGMENTS   16
+#define VARIANT_MAX_RULES    4
 
 enum listener_kind { LISTENER_PUBLIC, LISTENER_INTERNAL, LISTENER_KINDS };
 
 enum endpoint_health { HEALTH_UNKNOWN, HEALTH_READY, HEALTH_UNREADY };
 
-/* One instance of a service. */
+/* One instance of a service. A name has ENDPOINTS_OF_NAME of them, one behind the
+ * other: each stands for one of its addresses, or for none at the time. */
 struct endpoint {
 	struct origin origin;
+	struct upstream *upstream;
+	unsigned slot;                 /* among those of its name */
 	char *admin_url;               /* of its /readyz; NULL: not probed */
+	uint16_t admin_port;           /* of a name: the same, at the address; 0: not */
 	unsigned id;                   /* place in routes->endpoints */
+	_Atomic bool found;            /* of a name: it has an address */
 	_Atomic int health;            /* enum endpoint_health, by the probe */
 	_Atomic int64_t down_until_ms; /* refused a connection; monotonic clock */
+};
+
+static inline bool endpoint_is_name(const struct endpoint *endpoint)
+{
+	return endpoint->origin.addr_len == 0;
+}
+
+static inline bool endpoint_is_probed(const struct endpoint *endpoint)
+{
+	return endpoint->admin_url || endpoint->admin_port;
+}
+
+struct header_rule {
+	char *name, *value;
+};
+
+/* Another version of a service, see variants.h. */
+struct variant {
+	struct upstream *upstream;
+	unsigned weight;
+	struct header_rule rules[VARIANT_MAX_RULES]; /* all must match */
+	unsigned n_rules;
+};
+
+/* What is counted for an upstream; the series belong to the registry. */
+struct upstream_series {
+	struct metric *by_class[6]; /* [status / 100] */
+	struct metric *seconds;
+	struct metric *fallbacks; /* NULL: it is no variant */
+	struct metric *addresses;
 };
 
 /* A service with its instances. */
@@ -42,6 +79,11 @@ struct upstream {
 	unsigned id;                 /* place in routes->upstreams */
 	struct endpoint **endpoints; /* owned by the snapshot */
 	unsigned n_endpoints;
+	bool is_variant;          /* of another */
+	unsigned weight;          /* its own, beside those of its variants */
+	struct variant *variants; /* owned; with their weights, and the own, in all: */
+	unsigned n_variants, total_weight;
+	struct upstream_series series; /* set before the threads see it */
 };
 
 /* What is counted for a route; the series belong to the registry. */
@@ -66,7 +108,7 @@ struct route {
 	char **touches; /* patterns of routes whose answers change with this one */
 	unsigned n_touches;
 	struct upstream *upstream;
-	struct route_series series; /* set before the threads see it */
+	struct route_series series[HTTP_METHODS]; /* set before the threads see it */
 	/* made from the pattern */
 	struct str segments[ROUTE_MAX_SEGMENTS];
 	unsigned n_segments;
@@ -83,10 +125,11 @@ struct routes {
 	bool caches; /* a route has cache_ms */
 };
 
-/* Reads and checks the file; ${NAME} and ${NAME:-default} are replaced from the
- * environment. NULL: `err` names the route and the member. One reference is the
- * caller's. */
-struct routes *routes_load(const char *file, struct err *err);
+/* Reads and checks the files (with commas between; what a later one says of an upstream
+ * replaces what an earlier one said, its routes are added). ${NAME} and
+ * ${NAME:-default} are replaced from the environment. NULL: `err` names the route and
+ * the member. One reference is the caller's. */
+struct routes *routes_load(const char *files, struct err *err);
 struct routes *routes_parse(struct str json, struct err *err);
 struct routes *routes_ref(struct routes *routes);
 void routes_unref(struct routes *routes);

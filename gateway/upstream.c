@@ -51,7 +51,7 @@ void upstream_close(struct upstream_conn *up)
 	sock_close(&up->sock);
 	loop_defer(pool->worker->loop, upstream_free, up);
 	if (x)
-		pool_wake(pool->worker, x->route->upstream);
+		pool_wake(pool->worker, x->upstream);
 }
 
 void upstream_release(struct upstream_conn *up)
@@ -59,12 +59,16 @@ void upstream_release(struct upstream_conn *up)
 	struct pool *pool = up->pool;
 	struct exchange *x = up->x;
 
+	if (up->moves != pool->moves) {
+		upstream_close(up);
+		return;
+	}
 	end_use(up);
 	up->reused = true;
 	up->deadline_ms = pool->worker->now_ms + IDLE_MS;
 	TAILQ_INSERT_HEAD(&pool->idle, up, link);
 	sock_read_on(&up->sock, true);
-	pool_wake(pool->worker, x->route->upstream);
+	pool_wake(pool->worker, x->upstream);
 }
 
 void upstream_take_idle(struct upstream_conn *up, struct exchange *x)
@@ -126,6 +130,7 @@ bool upstream_open(struct pool *pool, struct exchange *x)
 		return false;
 	}
 	up->pool = pool;
+	up->moves = pool->moves;
 	pool->n_conns++;
 	begin_use(up, x);
 	x->state = X_CONNECTING;

@@ -119,11 +119,11 @@ def reply(body=b"ok", status="200 OK", extra=""):
 
 
 class Upstream:
-    """Accepts on a free port; each connection runs `handler(conn, self)` on a thread."""
+    """Accepts on a free port (or this one); each connection runs `handler(conn, self)` on a thread."""
 
-    def __init__(self, handler):
+    def __init__(self, handler, host="127.0.0.1", port=0):
         self.handler = handler
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self.listener = socket.create_server((host, port), backlog=512)
         self.port = self.listener.getsockname()[1]
         self.conns = []
         self.n_conns = 0
@@ -187,14 +187,20 @@ def always(response):
 
 
 class Gateway(Process):
-    """`routes`: path -> Upstream, list of Upstreams, or (upstreams, dict of further members)."""
+    """`routes`: path -> Upstream, list of Upstreams, or (upstreams, dict of further members).
 
-    def __init__(self, routes, threads=1, more_routes=(), **env):
+    `upstreams` adds members to those of the table (up0, up1 …), or further ones.
+    """
+
+    def __init__(self, routes, threads=1, more_routes=(), upstreams=None, program=None, **env):
         self.dir = tempfile.TemporaryDirectory(prefix="gateway-rig-")
         folder = pathlib.Path(self.dir.name)
-        (folder / "routes.json").write_text(json.dumps(self._table(routes, more_routes)))
+        table = self._table(routes, more_routes)
+        for name, members in (upstreams or {}).items():
+            table["upstreams"].setdefault(name, {}).update(members)
+        (folder / "routes.json").write_text(json.dumps(table))
         super().__init__(
-            binary("gateway", MODE),
+            program or binary("gateway", MODE),
             {
                 "PATH": os.environ["PATH"],
                 "ROUTES_FILE": str(folder / "routes.json"),

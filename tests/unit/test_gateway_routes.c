@@ -1,4 +1,5 @@
-/* link: gateway/routes.c gateway/route_match.c gateway/expand.c gateway/access.c */
+/* link: gateway/routes.c gateway/upstreams.c gateway/variants.c */
+/* link: gateway/route_match.c gateway/expand.c gateway/access.c */
 /* test_gateway_routes.c - the routes file, matching, and who may call. */
 #include <setjmp.h>
 #include <stdarg.h>
