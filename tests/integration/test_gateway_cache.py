@@ -395,7 +395,8 @@ def test_routes_that_touch_others(rig):
         conn.send("PUT /sale/7 HTTP/1.1\r\nHost: shop\r\nContent-Length: 0\r\n\r\nGET /p/1 HTTP/1.1\r\nHost: shop\r\n\r\n")
         assert conn.response()[0] == conn.response()[0] == 200
     conn.close()
-    assert 8 <= shop.n - before <= 8 + 35 * (time.monotonic() - begun)
+    # 3 more with each tenth of a second, also with the first one.
+    assert 8 <= shop.n - before <= 8 + 3 + 35 * (time.monotonic() - begun)
 
 
 def test_one_fetch_for_many(rig):
