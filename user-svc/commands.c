@@ -81,13 +81,28 @@ int command_rotate_key(void *arg, int argc, char **argv)
 	return ok ? EXIT_SUCCESS : failed("--rotate-key", err.text);
 }
 
-/* ---- --create-admin EMAIL NAME, password on stdin ---- */
+/* ---- --create-admin EMAIL NAME [FILE], password in FILE or on stdin ---- */
+
+static bool read_line(const char *path, char *line, size_t size, struct err *err)
+{
+	FILE *from = path ? fopen(path, "re") : stdin;
+	bool ok;
+
+	if (!from)
+		return err_set(err, ERR_INPUT, "cannot read %s: %s", path,
+			       strerror(errno));
+	ok = fgets(line, (int)size, from) != NULL;
+	if (path)
+		fclose(from);
+	return ok || err_set(err, ERR_INPUT, "no password in %s",
+			     path ? path : "standard input");
+}
 
 /* Never as an argument: those are for everybody to see. */
-static bool read_password(char *line, size_t size, struct err *err)
+static bool read_password(const char *path, char *line, size_t size, struct err *err)
 {
-	if (!fgets(line, (int)size, stdin))
-		return err_set(err, ERR_INPUT, "no password on standard input");
+	if (!read_line(path, line, size, err))
+		return false;
 	line[strcspn(line, "\r\n")] = '\0';
 	return user_password_ok(str_from(line), "password", err) ||
 	       err_wrap(err, "password");
@@ -103,7 +118,8 @@ static bool fill_admin(struct user *user, const struct settings *cfg, char **arg
 	    !user_name_ok(str_from(argv[1]), err))
 		return err_wrap(err, "%s", err->field);
 	str_copy(user->name, sizeof(user->name), str_from(argv[1]));
-	ok = read_password(line, sizeof(line), err) &&
+	/* argv ends with NULL: without FILE it is stdin. */
+	ok = read_password(argv[2], line, sizeof(line), err) &&
 	     password_hash_now(&cfg->password, str_from(line), user->hash, err);
 	explicit_bzero(line, sizeof(line));
 	return ok;
@@ -117,8 +133,9 @@ int command_create_admin(void *arg, int argc, char **argv)
 	struct db_conn *conn;
 	bool ok;
 
-	if (argc != 2)
-		return failed("--create-admin", "want two arguments: EMAIL NAME");
+	if (argc != 2 && argc != 3)
+		return failed("--create-admin",
+			      "want two or three arguments: EMAIL NAME [FILE]");
 	if (!fill_admin(&user, cfg, argv, &err))
 		return failed("--create-admin", err.text);
 	conn = db_conn_open(&cfg->db, &err);

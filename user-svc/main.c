@@ -25,7 +25,8 @@ int main(int argc, char **argv)
 		 .run = command_rotate_key,
 		 .plain = true},
 		{"--create-admin",
-		 "EMAIL NAME: make an admin; the password comes on stdin",
+		 "EMAIL NAME [FILE]: make an admin; the password is in FILE or comes on "
+		 "stdin",
 		 command_create_admin, &app.cfg, false},
 		{0}};
 	const struct service_spec spec = {.name = "user-svc",
