@@ -1,7 +1,9 @@
 """A mail server that keeps every message instead of sending it.
 
-Runs as a process of its own:  mailsink.py FOLDER SMTP-PORT HTTP-PORT
+Runs as a process of its own:  mailsink.py FOLDER SMTP-PORT HTTP-PORT [ADDRESS]   (127.0.0.1)
+                               mailsink.py --health HTTP-PORT: does one answer there?
 
+  GET    /healthz
   GET    /mails[?to=ADDRESS]   {"mails": [...]}, oldest first, with text body
   DELETE /mails                forgets all
   GET    /mails/N.eml          the message as it came
@@ -19,6 +21,7 @@ import signal
 import sys
 import threading
 import urllib.parse
+import urllib.request
 
 from aiosmtpd.controller import Controller
 
@@ -94,7 +97,9 @@ def handler_for(box):
         def do_GET(self):  # noqa: N802
             url = urllib.parse.urlsplit(self.path)
             one = re.fullmatch(r"/mails/(\d+)\.eml", url.path)
-            if url.path == "/mails":
+            if url.path == "/healthz":
+                self.answer(200, b"{}")
+            elif url.path == "/mails":
                 to = urllib.parse.parse_qs(url.query).get("to", [None])[0]
                 self.answer(200, json.dumps({"mails": box.list(to)}).encode())
             elif one and (box.folder / f"{one[1]}.eml").exists():
@@ -130,11 +135,19 @@ def start(store, smtp_port, http_port):
     )
 
 
-def main(folder, smtp_port, http_port):
+def healthy(http_port):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{http_port}/healthz", timeout=3):
+            return True
+    except OSError:
+        return False
+
+
+def main(folder, smtp_port, http_port, address="127.0.0.1"):
     box = Box(folder)
-    smtp = Controller(Smtp(box), hostname="127.0.0.1", port=int(smtp_port))
+    smtp = Controller(Smtp(box), hostname=address, port=int(smtp_port))
     smtp.start()
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", int(http_port)), handler_for(box))
+    server = http.server.ThreadingHTTPServer((address, int(http_port)), handler_for(box))
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: threading.Thread(target=server.shutdown).start())
     server.serve_forever(poll_interval=0.1)
@@ -142,4 +155,6 @@ def main(folder, smtp_port, http_port):
 
 
 if __name__ == "__main__":
+    if sys.argv[1] == "--health":
+        sys.exit(0 if healthy(sys.argv[2]) else 1)
     main(*sys.argv[1:])
