@@ -16,7 +16,11 @@ B        := $(BUILD)/$(MODE)
 PKGS      = libevent libevent_pthreads evhtp rdkafka libmariadb jansson jose libcrypto libssl libargon2 libcurl
 PKGCFG   ?= pkg-config
 
-HARDEN        := -fstack-protector-strong -fstack-clash-protection -fcf-protection
+# The processor's own protection of jumps and returns goes by another name on each.
+BRANCHES_x86_64  := -fcf-protection
+BRANCHES_aarch64 := -mbranch-protection=standard
+HARDEN        := -fstack-protector-strong -fstack-clash-protection \
+                 $(BRANCHES_$(firstword $(subst -, ,$(shell $(CC) -dumpmachine 2>/dev/null))))
 FLAGS_debug   := -Og -g3
 FLAGS_release := -O2 -g -DRELEASE -D_FORTIFY_SOURCE=2 -fPIE $(HARDEN)
 FLAGS_asan    := -O1 -g3 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
@@ -59,7 +63,7 @@ BENCHERS := $(B)/bench/ordbench $(B)/bench/orderload $(B)/bench/orderevents $(B)
 C_ALL    := $(C_SRC) $(wildcard common/*.h $(PROGRAMS:%=%/*.h) tests/*/*.[ch] tests/bench/*/*.[ch])
 
 .DEFAULT_GOAL := help
-.PHONY: help build clean run stack-down unit units fuzz fuzzers test chaos model mutants test-mysql stack-test bench benchers \
+.PHONY: help build clean run images test-containers stack-down unit units fuzz fuzzers test chaos model mutants test-mysql stack-test bench benchers \
         lint tidy cppcheck scripts format format-check docs docs-check
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -100,6 +104,15 @@ run: ## install what is missing, start the whole shop on loopback, stop it on Ct
 stack-down: ## stop the stacks that `make run` and `make stack-test` started
 	@tools/stack down
 	@tools/stack down --dir build/stack-test
+
+TAG ?= dev
+images: ## build and tag the container images (IMAGES="gateway …" TAG=dev; ARCHIVE=DIR: save them, too)
+	@tools/install images
+	@docker/images --tag $(TAG) $(if $(ARCHIVE),--archive $(ARCHIVE)) $(IMAGES)
+
+test-containers: ## images, and docker-compose from up to an upgrade (minutes; T=… one file)
+	@tools/install containers
+	@tests/containers/run $(T)
 
 # The extra objects of a unit test or a fuzz target stand on its `link:` line.
 links = $(patsubst %.c,$(B)/%.o,$(shell sed -n 's/^.*link: \(.*\) \*\/$$/\1/p' $(1)))
