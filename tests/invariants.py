@@ -398,11 +398,12 @@ LAGS = ("outbox", "reservations", "analytics", "notifications")
 
 def lags(stack, db, token):
     """What is still on its way; counting the orders comes last, it takes longest."""
-    found = {
-        "outbox": db.one("SELECT COUNT(*) FROM {order}.outbox")[0],
-        "reservations": db.one("SELECT COUNT(*) FROM {product}.reservations WHERE state = 'pending'")[0],
-    }
+    found = {"outbox": db.one("SELECT COUNT(*) FROM {order}.outbox")[0]}
+    pending, returned = db.one(
+        "SELECT COALESCE(SUM(state = 'pending'), 0), COALESCE(SUM(state = 'returned'), 0) FROM {product}.reservations"
+    )
     created, cancelled = db.one("SELECT COUNT(*), COALESCE(SUM(status = 'cancelled'), 0) FROM {order}.orders")
+    found["reservations"] = int(pending) + abs(int(cancelled) - int(returned))
     answers = [
         get_json(f"{one['http']}/api/analytics/summary", token)["total_orders"]
         for one in stack["services"]["analytics-svc"]

@@ -74,6 +74,12 @@ def wait(stack, seconds):
             time.sleep(0.3)
 
 
+def check(stack, seconds):
+    """(seconds it took, the finding)."""
+    took, left = wait(stack, seconds)
+    return took, Finding("everything comes to rest", not left, f"{left}" if left else f"after {took} s")
+
+
 # ---- memory, sockets, descriptors ----
 
 

@@ -114,6 +114,7 @@ class Shop:
         try:
             self.stack.close()
         finally:
+            ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 0)
             if self.net:
                 self.net.close()
             if self.disk:

@@ -136,9 +136,8 @@ class Sitting:
         run.times["last answers"] = round(time.monotonic() - began, 1)
 
     def check(self, run, crowd, watcher, watchman):
-        took, left = rest.wait(self.stack.json, REST_S)
-        run.times["rest"] = took
-        run.findings.append(Finding("everything comes to rest", not left, f"{left}" if left else f"after {took} s"))
+        run.times["rest"], finding = rest.check(self.stack.json, REST_S)
+        run.findings.append(finding)
         began = time.monotonic()
         events = Events(self.stack.json, keep_ids=True)
         run.findings += invariants.check(self.stack.json, events=events)

@@ -20,7 +20,7 @@ class FakeOrders:
     """Commits or fences as order-svc does: the first answer stands."""
 
     def __init__(self):
-        self.outcomes, self.asked, self.authorizations = {}, [], set()
+        self.outcomes, self.asked, self.refused, self.authorizations = {}, [], [], set()
         self.broken = False
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.server.daemon_threads = True
@@ -36,6 +36,7 @@ class FakeOrders:
         if not match:
             return 200, {"keys": []}
         if self.broken:
+            self.refused.append(match[1])
             return 503, {"code": "unavailable", "detail": "not now"}
         self.asked.append(match[1])
         self.authorizations.add(authorization)

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import threading
 import time
 from types import SimpleNamespace
 
@@ -10,9 +11,10 @@ import pymysql
 import pytest
 import requests
 from chaos import faults, mails, oracle, plan, rest
-from chaos.clients import Attempt, Request
+from chaos.clients import Attempt, Crowd, Request
 from chaos.faults import DECK
 from chaos.shop import INSTANCES, Shop, Watchman, remove_earlier, why_ended
+from chaos.sitting import Sitting
 from chaos.watcher import AT_ANY_MOMENT, Watcher
 from invariants import Database, cents
 from shop_stack import ROOT, until
@@ -218,6 +220,37 @@ def test_sessions_that_were_left_open_are_found(stack):
     assert not all(one.ok for one in base._of_database(shop))
     for one in sessions:
         one.close()
+
+
+def test_a_client_that_hangs_is_found():
+    """Alive after its time, by a crowd whose time is over at once."""
+    end = threading.Event()
+    client = threading.Thread(target=end.wait, daemon=True)
+    crowd = Crowd.__new__(Crowd)
+    crowd.clients, crowd.reader, crowd.stopping = [client], threading.Thread(target=end.wait), threading.Event()
+    crowd.start()
+    sitting = Sitting.__new__(Sitting)
+    sitting.shop = SimpleNamespace(heal=lambda: None)
+    impatient = SimpleNamespace(finish=lambda _: Crowd.finish(crowd, -12))
+    hanging, done = (SimpleNamespace(findings=[], times={}) for _ in range(2))
+    sitting.heal(hanging, impatient)
+    end.set()
+    sitting.heal(done, crowd)
+    assert [(one.name, one.ok) for one in hanging.findings + done.findings] == [
+        ("no client hangs", False), ("no client hangs", True),
+    ]  # fmt: skip
+
+
+def test_what_is_still_on_its_way_is_found(stack):
+    user, _ = stack.new_user()
+    order = stack.order(user, stack.new_product(stock=10), 1).json()["order_id"]
+    assert rest.check(stack.json, 30)[1].ok
+    change = f"UPDATE reservations SET state = %s WHERE order_id = {order}"
+    stack.sql("product-svc", change % "'pending'", write=True)
+    took, found = rest.check(stack.json, 0.5)
+    stack.sql("product-svc", change % "'confirmed'", write=True)
+    assert not found.ok and "'reservations': 1" in found.detail and took > 0.5
+    assert rest.check(stack.json, 30)[1].ok
 
 
 def test_a_crash_is_no_end_with_a_reason():

@@ -34,6 +34,16 @@ DAMAGES = [
      " WHERE idempotency_key = 'first'", "DELETE FROM order_keys WHERE idempotency_key = 'other'"),
     (["a key's order exists"], "order-svc", "UPDATE order_keys SET order_id = 987654 WHERE idempotency_key = 'first'",
      "UPDATE order_keys SET order_id = {order} WHERE idempotency_key = 'first'"),
+    (["lines belong to orders"], "order-svc", "UPDATE order_items SET order_id = 987654 WHERE order_id = {order}",
+     "UPDATE order_items SET order_id = {order} WHERE order_id = 987654"),
+    (["nothing set aside"], "order-svc",
+     "INSERT INTO outbox_set_aside VALUES (987654, 987654, 'too large', NOW(3))", "DELETE FROM outbox_set_aside"),
+    (["outbox is empty"], "order-svc",
+     "INSERT INTO outbox (user_id, event_id, payload, created_at) VALUES (987654, 'x', '{{}}', NOW(3))",
+     "DELETE FROM outbox"),
+    (["cancelled orders = returned reservations"], "product-svc",
+     "UPDATE reservations SET state = 'released' WHERE state = 'returned'",
+     "UPDATE reservations SET state = 'returned' WHERE state = 'released'"),
     (["one notification an event"], "notify-svc", "UPDATE notifications SET order_id = NULL WHERE order_id = {order}",
      "UPDATE notifications SET order_id = {order} WHERE order_id IS NULL"),
 ]  # fmt: skip
@@ -58,13 +68,15 @@ def broken(stack):
 def test_every_damage_is_found(shop):
     stack, names = shop
     assert broken(stack) == set()
-    # The janitor would give back what looks overdue.
+    # The janitor would give back what looks overdue, the relay would send what it finds.
     stack.kill("product-svc", "STOP")
+    stack.kill("order-svc", "STOP")
     for wanted, service, damage, repair in DAMAGES:
         stack.sql(service, damage.format(**names), write=True)
         assert set(wanted) <= broken(stack), damage
         stack.sql(service, repair.format(**names), write=True)
     assert broken(stack) == set()
+    stack.kill("order-svc", "CONT")
     stack.kill("product-svc", "CONT")
 
 
@@ -78,10 +90,14 @@ def test_wrong_events_and_results_are_found(shop):
     assert broken(stack) == set()  # the same event again is harmless
     event.update(order_id=987654, seq=event["seq"] + 10)
     producer.produce("orders-events", key=str(names["user"]), value=json.dumps(event, separators=(",", ":")))
+    producer.produce("orders-events", key=str(names["user"]), value="no event")
     producer.produce("orders-dlq", key="1", value="dead")
     record = next(m for m in stack.events("analytics-results") if m.key() == f"u:{names['user']}".encode())
     producer.produce("analytics-results", key=record.key(), value=record.value(), partition=record.partition())
+    elsewhere = (record.partition() + 1) % 12
+    producer.produce("analytics-results", key=record.key(), value=record.value(), partition=elsewhere)
     producer.flush(10)
     found = broken(stack)
-    wanted = {"one event an (order, type)", "events' numbers without gap", "no dead letter", "versions rise"}
+    wanted = {"one event an (order, type)", "events' numbers without gap", "no dead letter", "versions rise",
+              "events are understood", "a key stays in its partition"}  # fmt: skip
     assert wanted <= found, wanted - found

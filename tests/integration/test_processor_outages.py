@@ -15,7 +15,7 @@ def test_stop_under_load_ends_the_transaction(alone):
     """Else the next owner of its partitions would wait for the transaction's time-out."""
     model = Model("stop")
     for _ in range(3):
-        processor = alone.start(COMMIT_INTERVAL_MS=400)
+        processor = alone.start(COMMIT_QUIET_INTERVAL_MS=400)
         with Load(alone, model):
             until(lambda one=processor: one.metric("commits_total") >= 2)
             assert processor.stop() == 0
@@ -92,7 +92,7 @@ def test_broker_away_for_longer_than_a_transaction_lives(new_stack, tmp_path):
     alone = Alone(own, tmp_path)
     try:
         model = Model("long")
-        processor = alone.start(COMMIT_INTERVAL_MS=1000)
+        processor = alone.start(COMMIT_QUIET_INTERVAL_MS=1000)
         with Load(alone, model, 0.01):
             until(lambda: processor.metric("commits_total") >= 3)
             own.kill("kafka")

@@ -318,7 +318,7 @@ def test_nothing_comes_back_without_a_fence(svc, alone, product):
     alone.orders.broken = True
     try:
         one = svc.reserve([(product, 5)], ttl_s=1).json()["reservation_id"]
-        time.sleep(2)
+        until(lambda: alone.orders.refused.count(one) > 1, 10, "janitors that ask")
         assert alone.state(one) == "pending" and svc.stock_of(product) == 5
     finally:
         alone.orders.broken = False
@@ -408,7 +408,10 @@ def test_janitor_that_is_held_up(stack, tmp_path):
         first = own.start(FAILPOINTS="product_janitor:1:error")
         first.create("A", stock=5)
         one = first.reserve([("A", 5)], ttl_s=1).json()["reservation_id"]
-        time.sleep(3)
+        overdue = "SELECT 1 FROM reservations WHERE id = %s AND expires_at < NOW(3)"
+        until(lambda: own.sql(overdue, one), 10, "its expiry")
+        held_up = first.process.text().count("product_janitor")
+        until(lambda: first.process.text().count("product_janitor") > held_up + 1, 10, "a janitor that is held up")
         assert own.state(one) == "pending" and first.stock_of("A") == 0
         own.start()
         until(lambda: own.state(one) == "released", 10)

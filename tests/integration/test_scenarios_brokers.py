@@ -122,7 +122,7 @@ def test_s24_single_node_of_4x_forgets_a_transaction(new_stack, tmp_path):
     try:
         model = Model("4.x", users=200, start=time.time() - 7200)
         for turn in range(8):
-            settings = {"COMMIT_INTERVAL_MS": 20, "RESTORE_TIMEOUT_MS": 15000}
+            settings = {"RESTORE_TIMEOUT_MS": 15000}
             killed = [alone.start(slot, **settings) for slot in range(3)]
             with Load(alone, model, 0.0005):
                 until(lambda one=killed[0]: one.metric("commits_total") > 50, 60)
