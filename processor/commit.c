@@ -15,14 +15,12 @@
 
 /* After a quiet time, how long further events are gathered. */
 #define GATHER_MS 3
-/* Few events touch few partitions, and a transaction costs the brokers by the
- * partition: then it need not wait for others. The pause still lets the brokers
- * finish the one before, or the next has to wait for that. */
-#define QUIET_EVENTS 16
-#define QUIET_MS     20
-/* With more than these, twice the interval: each transaction costs a broker some
- * sixty requests and appends, whatever is in it. */
-#define BUSY_EVENTS 128
+/* Each transaction costs a broker some sixty requests and appends, whatever is in it.
+ * With less than the first, events a second, there is room for many: the pause need
+ * only let the brokers finish the one before, or the next has to wait for that. With
+ * more than the second, twice the interval. */
+#define QUIET_RATE 1200
+#define BUSY_RATE  1800
 /* What a transaction may write, and what an abort may have to do again. */
 #define MAX_TXN_RECORDS 20000
 #define MAX_TXN_EVENTS  100000
@@ -95,14 +93,23 @@ static bool once_more(const struct engine *engine, enum verdict verdict)
 	return true;
 }
 
-/* From the end of one transaction to the next, by what was in the last one. */
-static int64_t interval_ms(const struct engine *engine)
+/* Events a second over the last few transactions: one alone also holds what piled up
+ * while a slow commit went on. */
+static int64_t rate(struct engine *engine, int64_t now_ms)
 {
-	int64_t most = engine->cfg->commit_interval_ms;
+	int64_t took = now_ms - engine->txn_begun_ms;
+	int64_t last = engine->txn_events * INT64_C(1000) / (took > 0 ? took : 1);
 
-	if (engine->txn_events < QUIET_EVENTS)
-		return most > QUIET_MS ? QUIET_MS : most;
-	return engine->txn_events > BUSY_EVENTS ? 2 * most : most;
+	engine->rate = (3 * engine->rate + last) / 4;
+	return engine->rate;
+}
+
+/* From the end of one transaction to the next. */
+static int64_t interval_ms(const struct settings *cfg, int64_t rate)
+{
+	if (rate < QUIET_RATE)
+		return cfg->commit_quiet_ms;
+	return rate > BUSY_RATE ? 2 * cfg->commit_interval_ms : cfg->commit_interval_ms;
 }
 
 bool txn_begin(struct engine *engine)
@@ -114,8 +121,9 @@ bool txn_begin(struct engine *engine)
 	if (judge(engine, "begin", rd_kafka_begin_transaction(engine->producer)) != DONE)
 		return engine_again(engine, "cannot begin a transaction");
 	/* The first event after a pause does not wait a whole interval. */
-	earliest = engine->last_commit_ms + interval_ms(engine);
+	earliest = engine->last_commit_ms + interval_ms(engine->cfg, rate(engine, now));
 	engine->txn_deadline_ms = earliest > now + GATHER_MS ? earliest : now + GATHER_MS;
+	engine->txn_begun_ms = now;
 	engine->txn_events = 0;
 	engine->txn_broken = false;
 	engine->in_txn = true;

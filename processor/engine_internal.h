@@ -74,7 +74,8 @@ struct engine {
 	/* the open transaction */
 	bool in_txn;
 	bool txn_broken; /* it has to be aborted */
-	int64_t txn_deadline_ms, last_commit_ms;
+	int64_t txn_begun_ms, txn_deadline_ms, last_commit_ms;
+	int64_t rate; /* events a second, of late */
 	unsigned txn_events;
 	struct tally tally;
 };

@@ -46,7 +46,7 @@ static property producer_properties[] = {
  * queued, fetch.max: what is read ahead is bounded by kilobytes; see prefetch.c. An
  * answer may be several times larger in memory, because events compress well.
  * fetch.min, fetch.wait: a fetch costs a broker as much with one event as with a
- * hundred, so it waits for 64 KB, or 20 ms; less than what a transaction waits.
+ * hundred, so it waits for 64 KB, or 10 ms; less than what a transaction waits.
  */
 static property consumer_properties[] = {
 	{"isolation.level", "read_committed"},
@@ -60,7 +60,7 @@ static property consumer_properties[] = {
 	{"queued.max.messages.kbytes", TEXT(PREFETCH_KBYTES)},
 	{"fetch.max.bytes", "2097152"},
 	{"fetch.min.bytes", "65536"},
-	{"fetch.wait.max.ms", "20"},
+	{"fetch.wait.max.ms", "10"},
 	{"check.crcs", "true"},
 	{NULL, NULL},
 };

@@ -9,7 +9,7 @@ struct settings {
 	int64_t slot; /* not below 0 after settings_check() */
 	char *group;
 	char *orders_topic, *results_topic, *dlq_topic;
-	int64_t commit_interval_ms, restore_timeout_ms;
+	int64_t commit_interval_ms, commit_quiet_ms, restore_timeout_ms;
 	int64_t max_users;
 	char *topics_file;
 	int64_t topics_replication; /* 0: the brokers' default */
