@@ -46,8 +46,9 @@ struct db_conn; /* one connection, used by one thread */
 struct db_pool *db_pool_new(struct loop *loop, const struct db_settings *cfg,
 			    struct metrics *metrics, struct err *err);
 void db_pool_free(struct db_pool *pool);
-/* Did a worker reach the database within the last seconds? `why` names the
- * trouble otherwise (valid until the next call, same thread). */
+/* Did a worker reach the database within the last seconds, and has the schema all
+ * migrations of this program? `why` names the trouble otherwise (valid until the next
+ * call, same thread). */
 bool db_ready(struct db_pool *pool, const char **why);
 
 /* Runs on a worker. Returns false with `err` filled. Database errors come as
@@ -191,8 +192,9 @@ enum db_tx_end db_tx(struct db_conn *conn, db_tx_fn fn, void *arg, struct err *e
 bool db_migrate(struct db_conn *conn, const char *dir, struct err *err)
 	__attribute__((warn_unused_result));
 
-/* The command --migrate: connects (as DB_MIGRATE_USER when that is set), migrates,
- * logs; returns the exit status. `arg` is the struct db_settings. */
+/* The command --migrate: connects (as DB_MIGRATE_USER when that is set; waits a minute
+ * for a server that is not there yet), migrates, logs; returns the exit status. `arg` is
+ * the struct db_settings. */
 int db_migrate_command(void *arg, int argc, char **argv);
 
 #endif

@@ -110,6 +110,7 @@ static enum db_fault classify(unsigned errnum)
 	case ER_DUP_ENTRY: return DB_FAULT_DUPLICATE;
 	case CR_CONNECTION_ERROR:
 	case CR_CONN_HOST_ERROR:
+	case CR_UNKNOWN_HOST:
 	case CR_SERVER_GONE_ERROR:
 	case CR_SERVER_LOST:
 	case CR_SERVER_LOST_EXTENDED:
@@ -289,8 +290,11 @@ struct db_conn *db_conn_open(const struct db_settings *cfg, struct err *err)
 	struct db_conn *conn = db_conn_new(cfg, NULL);
 
 	if (!connect_now(conn, err)) {
-		err_set(err, ERR_BUSY, "cannot connect to the database: %s",
-			conn->errtext);
+		bool away =
+			conn->fault == DB_FAULT_LOST || conn->fault == DB_FAULT_TIMEOUT;
+
+		err_set(err, away ? ERR_BUSY : ERR_INTERNAL,
+			"cannot connect to the database: %s", conn->errtext);
 		db_conn_free(conn);
 		return NULL;
 	}

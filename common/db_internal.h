@@ -22,6 +22,8 @@ struct db_health {
 	_Atomic int64_t ok_ms;     /* monotonic; a worker last heard from the server */
 	_Atomic int64_t lost_ms;   /* first loss or failed try after that */
 	_Atomic(const char *) why; /* of the last failure; a literal */
+	int64_t schema_version;    /* of our newest migration; 0: none known */
+	_Atomic bool schema_old;   /* it is not applied yet */
 };
 
 enum db_fault {
@@ -107,5 +109,12 @@ char *db_many_text(const struct db_many *sql, unsigned rows);
 /* Reads the whole result of an executed statement. NULL: errno in `stmt`, or
  * `err` is filled when it is too large. */
 struct db_rows *db_rows_read(MYSQL_STMT *stmt, struct err *err);
+
+/* ---- db_migrate.c ---- */
+
+/* Number of the newest file in `dir`; 0: there is none, or no such folder. */
+int64_t db_migrations_newest(const char *dir);
+/* Asks, until the answer was yes, whether the schema has our newest migration. */
+void db_schema_look(struct db_conn *conn);
 
 #endif

@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "db_internal.h"
 #include "id.h"
@@ -20,6 +21,9 @@
 #define FILE_MAX_BYTES (1024 * 1024)
 #define LOCK_WAIT_S    "60"
 #define VERSION_DIGITS 4
+/* Where everything starts at once, the server may come later than its migrations. */
+#define SERVER_WAIT_MS  60000
+#define SERVER_PAUSE_MS 250
 
 struct step {
 	struct db_conn *conn;
@@ -231,6 +235,59 @@ bool db_migrate(struct db_conn *conn, const char *dir, struct err *err)
 	return ok;
 }
 
+/* ---- is it done? ---- */
+
+int64_t db_migrations_newest(const char *dir)
+{
+	struct dirent **files;
+	int n = dir ? scandir(dir, &files, is_migration, alphasort) : -1;
+	uint64_t newest = 0;
+
+	if (n < 0)
+		return 0;
+	if (n > 0)
+		(void)str_u64((struct str){files[n - 1]->d_name, VERSION_DIGITS},
+			      &newest);
+	for (int i = 0; i < n; i++)
+		free(files[i]);
+	free(files);
+	return (int64_t)newest;
+}
+
+void db_schema_look(struct db_conn *conn)
+{
+	struct db_health *health = conn->health;
+	struct db_rows *rows;
+	struct err err;
+
+	if (!conn->my || !atomic_load(&health->schema_old))
+		return;
+	/* A schema that is ahead of us is well: versions follow each other in steps
+	 * that both can live with. No table, no rights to it: not migrated. */
+	if (!db_query(conn, &rows, &err,
+		      "SELECT COUNT(*) FROM schema_migrations WHERE version >= ?",
+		      DB_I(health->schema_version)))
+		return;
+	if (db_int(rows, 0, 0) > 0)
+		atomic_store(&health->schema_old, false);
+	db_rows_free(rows);
+}
+
+/* ---- --migrate ---- */
+
+static struct db_conn *connect_patiently(const struct db_settings *cfg, struct err *err)
+{
+	int64_t until_ms = time_mono_ms() + SERVER_WAIT_MS;
+	struct db_conn *conn = db_conn_open(cfg, err);
+
+	/* A wrong login does not get better by waiting. */
+	while (!conn && err->code == ERR_BUSY && time_mono_ms() < until_ms) {
+		usleep(SERVER_PAUSE_MS * 1000);
+		conn = db_conn_open(cfg, err);
+	}
+	return conn;
+}
+
 int db_migrate_command(void *arg, int argc, char **argv)
 {
 	const struct db_settings *cfg = arg;
@@ -247,7 +304,7 @@ int db_migrate_command(void *arg, int argc, char **argv)
 	}
 	/* Changing a large table takes as long as it takes. */
 	own.timeout_ms = 3600 * 1000;
-	conn = db_conn_open(&own, &err);
+	conn = connect_patiently(&own, &err);
 	ok = conn && db_migrate(conn, cfg->migrations_dir, &err);
 	if (!ok)
 		log_error("migration failed", LOG_STR("why", err.text));

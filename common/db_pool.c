@@ -71,6 +71,7 @@ struct db_conn *db_pool_conn_new(struct db_pool *pool, bool implicit)
 		conn->errors[i] = pool->errors[i];
 	if (!db_conn_ensure(conn, NULL))
 		log_debug("first connection failed, trying again");
+	db_schema_look(conn);
 	return conn;
 }
 
@@ -89,6 +90,7 @@ void db_pool_conn_idle(void *arg)
 		db_conn_ensure(conn, NULL);
 	else if (time_mono_ms() - conn->ping_ms >= PING_AFTER_MS)
 		db_conn_ping(conn);
+	db_schema_look(conn);
 }
 
 const struct db_settings *db_pool_settings(const struct db_pool *pool)
@@ -204,6 +206,8 @@ struct db_pool *db_pool_new(struct loop *loop, const struct db_settings *cfg,
 	mysql_library_init(0, NULL, NULL);
 	pool->cfg = cfg;
 	pool->health.why = "not connected yet";
+	pool->health.schema_version = db_migrations_newest(cfg->migrations_dir);
+	pool->health.schema_old = pool->health.schema_version > 0;
 	if (metrics)
 		add_metrics(pool, metrics);
 	pool->work = work_pool_new(loop, &work, err);
@@ -229,9 +233,11 @@ bool db_ready(struct db_pool *pool, const char **why)
 	int64_t lost = atomic_load(&pool->health.lost_ms);
 
 	/* One killed connection is no outage: another worker may speak up. */
-	if (ok && now - ok < READY_MAX_AGE_MS &&
-	    (lost <= ok || now - lost < LOST_GRACE_MS))
-		return true;
-	*why = atomic_load(&pool->health.why);
-	return false;
+	if (!ok || now - ok >= READY_MAX_AGE_MS ||
+	    (lost > ok && now - lost >= LOST_GRACE_MS)) {
+		*why = atomic_load(&pool->health.why);
+		return false;
+	}
+	*why = "the schema is older than this program: run --migrate";
+	return !atomic_load(&pool->health.schema_old);
 }
