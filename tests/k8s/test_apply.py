@@ -1,0 +1,123 @@
+"""kubectl apply -k k8s/overlays/local: is it a working shop?"""
+
+import datetime
+import json
+
+import pytest
+from shop import DEPLOYMENTS, PROGRAMS, STATELESS, until
+
+NEW_REPLICA_S = 2
+APPLY_S = 60
+REQUESTS_MIB = 384
+
+
+def test_everything_was_ready_in_time(shop, figures):
+    assert figures["apply to all ready, s"] <= APPLY_S
+
+
+def test_an_order_reaches_the_analytics_and_the_customer(shop):
+    before = shop.request("GET", "/api/analytics/users/1")["json"]["total_orders"]
+    order = {"user_id": 1, "product_id": "LAPTOP001", "quantity": 1}
+    answer = shop.request("POST", "/api/orders", order)
+    assert answer["status"] == 201, answer
+    until(lambda: shop.request("GET", "/api/analytics/users/1")["json"]["total_orders"] == before + 1, 20, "the total")
+    number = str(answer["json"]["order_id"])
+    sink = "http://mail-sink.shop:8025"
+
+    def mailed():
+        mails = shop.request("GET", "/mails?to=demo@example.com", base=sink)["json"]["mails"]
+        return any(number in mail["subject"] + mail["body"] for mail in mails)
+
+    until(mailed, 60, "the mail")
+
+
+def test_the_demo_data_is_there(shop):
+    users = shop.request("GET", "/api/users?limit=100")["json"]["users"]
+    assert {"demo@example.com", "admin@example.com"} <= {user["email"] for user in users}
+    assert len(shop.request("GET", "/api/products?limit=100")["json"]["products"]) > 5
+    assert shop.admin_token()
+
+
+def test_the_frontend_serves_the_page_and_passes_on(shop):
+    page = shop.request("GET", "/", base="http://frontend.shop:8080")
+    assert page["status"] == 200 and "<html" in page["body"]
+    assert shop.request("GET", "/api/products", base="http://frontend.shop:8080")["status"] == 200
+
+
+def test_processors_have_slots_of_their_own(shop):
+    slots = set()
+    for pod in shop.pods("processor"):
+        name = pod["metadata"]["name"]
+        log = shop.out("logs", name)
+        assert "started" in log
+        slots.add(name.rpartition("-")[2])
+    assert slots == {"0", "1"}
+
+
+def test_applying_again_changes_nothing(shop, cluster):
+    from conftest import OVERLAY
+
+    words = cluster.out("apply", "-k", OVERLAY).splitlines()
+    changed = [line for line in words if not line.endswith(" unchanged")]
+    # An HPA's status and defaults may be written again; the spec is the same.
+    assert all("job.batch" in line and line.endswith("created") for line in changed), changed
+
+
+@pytest.mark.parametrize("name", STATELESS)
+def test_a_new_replica_is_ready_at_once(shop, figures, name):
+    """From scheduled to Ready, by the times in the pod's own status."""
+    victim = shop.pods(name)[0]["metadata"]["name"]
+    others = {pod["metadata"]["name"] for pod in shop.pods(name)}
+    shop.k("delete", "pod", victim, "--wait=false")
+
+    def fresh():
+        pods = [pod for pod in shop.pods(name) if pod["metadata"]["name"] not in others]
+        return next((seconds_to_ready(pod) for pod in pods if seconds_to_ready(pod) is not None), None)
+
+    took = until(lambda: (found := fresh()) is not None and (found,), 60, f"a new pod of {name}")[0]
+    figures[f"scheduled to ready, s: {name}"] = took
+    # The status has whole seconds, so up to one of them is rounding.
+    assert took <= NEW_REPLICA_S + 1
+
+
+def seconds_to_ready(pod):
+    times = {
+        one["type"]: datetime.datetime.fromisoformat(one["lastTransitionTime"].replace("Z", "+00:00"))
+        for one in pod["status"].get("conditions", [])
+        if one["status"] == "True"
+    }
+    if "Ready" not in times:
+        return None
+    return (times["Ready"] - times["PodScheduled"]).total_seconds()
+
+
+def test_requests_fit_and_memory_is_used_as_measured(shop, figures):
+    """Two of each of the seven programs ask for 384 Mi at most, and nobody is near a limit."""
+    total = 0
+    for name in PROGRAMS:
+        resources = shop.pods(name)[0]["spec"]["containers"][0]["resources"]
+        assert "cpu" not in resources["limits"]
+        total += 2 * mebibytes(resources["requests"]["memory"])
+    figures["memory requests of seven programs, two each, Mi"] = total
+    assert total <= REQUESTS_MIB
+    used = {}
+    for line in shop.out("top", "pods", "--no-headers").splitlines():
+        pod, _, memory = line.split()[:3]
+        used[pod] = mebibytes(memory)
+    figures["memory used, Mi"] = json.dumps(used)
+    for name in PROGRAMS:
+        limit = mebibytes(shop.pods(name)[0]["spec"]["containers"][0]["resources"]["limits"]["memory"])
+        for pod in shop.pods(name):
+            assert used.get(pod["metadata"]["name"], 0) <= limit * 0.8
+
+
+def mebibytes(text):
+    assert text.endswith("Mi"), text
+    return int(text[:-2])
+
+
+def test_nothing_was_restarted_or_complains(shop):
+    for name in [*DEPLOYMENTS, "processor"]:
+        for pod in shop.pods(name):
+            for state in pod["status"]["containerStatuses"]:
+                assert state["restartCount"] == 0, pod["metadata"]["name"]

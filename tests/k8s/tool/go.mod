@@ -1,0 +1,3 @@
+module shop-test
+
+go 1.21
