@@ -64,7 +64,7 @@ C_ALL    := $(C_SRC) $(wildcard common/*.h $(PROGRAMS:%=%/*.h) tests/*/*.[ch] te
 
 .DEFAULT_GOAL := help
 .PHONY: help build clean run images test-containers stack-down unit units fuzz fuzzers test chaos model mutants test-mysql stack-test bench benchers \
-        lint tidy cppcheck scripts format format-check docs docs-check
+        test-argocd lint lint-workflows tidy cppcheck scripts format format-check docs docs-check
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -194,6 +194,13 @@ lint: format-check tidy cppcheck scripts ## style, static analysis, the fences o
 
 scripts:
 	@tools/lint
+
+test-argocd: ## Argo CD's real controllers follow a git repository (root; cluster of KUBECONFIG or ours)
+	@tools/install argocd
+	@/usr/bin/python3 -m pytest -q -p no:cacheprovider $(wildcard tests/k8s/test_argocd*.py)
+
+lint-workflows: ## actionlint over .github/workflows, and does it see broken ones? (needs Go)
+	@tools/lint-workflows
 
 # One stamp a file, so that only what changed is looked at again.
 TIDY := $(C_SRC:%.c=$(BUILD)/lint/%.tidy)
