@@ -1,6 +1,11 @@
-"""A run as a page: reports/chaos-SEED.md."""
+"""A run as a page, reports/chaos-SEED.md, and as a line of reports/chaos-runs.csv."""
 
+import csv
+import subprocess
 import time
+
+COLUMNS = ("began", "version", "seed", "brokers", "kafka", "seconds", "faults", "failpoints", "deaths", "orders",
+           "attempts", "seconds after the load", "broken")  # fmt: skip
 
 
 def clock(run, at):
@@ -37,9 +42,36 @@ def write(folder, run, mails_open, left_out):
     (folder / f"chaos-{run.seed}.md").write_text("\n".join(lines), encoding="utf-8")
 
 
+def after_load(run):
+    return round(sum(value for name, value in run.times.items() if name != "load and faults"))
+
+
+def version():
+    asked = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    return asked.stdout.strip() or "unknown"
+
+
+def enter(folder, runs, brokers, kafka):
+    """Adds the runs, whose mails were looked at, to the list of all."""
+    path, now = folder / "chaos-runs.csv", version()
+    new = not path.exists()
+    with open(path, "a", encoding="utf-8", newline="") as out:
+        rows = csv.writer(out, lineterminator="\n")
+        if new:
+            rows.writerow(COLUMNS)
+        for run in runs:
+            began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(run.began))
+            rows.writerow((
+                began, now, run.seed, brokers, kafka, f"{run.seconds:.0f}", len(run.faults),
+                sum(one.kind == "failpoint" for one in run.faults), sum(run.deaths.values()),
+                run.counts["orders placed"], run.counts["attempts"], after_load(run),
+                "; ".join(finding.name for finding in run.broken),
+            ))  # fmt: skip
+
+
 def line(run):
     faults = ", ".join(" ".join((one.detail.get("step", one.kind), one.target)) for one in run.faults)
-    took = round(sum(value for name, value in run.times.items() if name != "load and faults"))
+    took = after_load(run)
     broken = "; ".join(finding.name for finding in run.broken)
     return (f"  {'BROKEN' if broken else 'whole '} seed {run.seed}: {run.counts.get('orders placed')} orders, "
             f"{took} s after the load{': ' + broken if broken else ''} [{faults}]")  # fmt: skip
