@@ -20,7 +20,7 @@
  * only let the brokers finish the one before, or the next has to wait for that. With
  * more than the second, twice the interval. */
 #define QUIET_RATE 1200
-#define BUSY_RATE  1800
+#define BUSY_RATE  2500
 /* What a transaction may write, and what an abort may have to do again. */
 #define MAX_TXN_RECORDS 20000
 #define MAX_TXN_EVENTS  100000

@@ -22,7 +22,7 @@ const struct config_entry settings_config[] = {
 	CFG_STR(struct settings, dlq_topic, "DLQ_TOPIC", "orders-dlq",
 		"Kafka topic of the events that could not be counted"),
 	CFG_INT(struct settings, commit_interval_ms, "COMMIT_INTERVAL_MS", "50", 1, 10000,
-		"ms between two transactions; twice with more than 1,800 events a "
+		"ms between two transactions; twice with more than 2,500 events a "
 		"second"),
 	CFG_INT(struct settings, commit_quiet_ms, "COMMIT_QUIET_INTERVAL_MS", "20", 1,
 		10000, "the same with less than 1,200 events a second"),
