@@ -50,6 +50,10 @@ def explained(times, disturbances):
     return any(since <= last and first - WINDOW_S <= until for since, until in disturbances)
 
 
+def claimed(db):
+    return db.one("SELECT COUNT(*) FROM {notify}.notifications WHERE state = 'sending'")[0]
+
+
 def check(mailbox, events, known, disturbances):
     """`events`: ids of the run's order events; `known`: of all; both as orders-events has them."""
     missing = [event for event in events if not mailbox.sent.get(event)]

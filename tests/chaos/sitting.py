@@ -35,7 +35,8 @@ class Run:
     events: list = field(default_factory=list)
     users: set = field(default_factory=set)
     deaths: dict = field(default_factory=dict)
-    mails_at: float = 0  # when they may be looked at
+    mails_at: float = 0  # when they may be looked at, whatever is on its way then
+    mails_early: bool = False  # before that, when nobody is sending: no sender can have died
 
     @property
     def broken(self):
@@ -166,10 +167,18 @@ class Sitting:
         guilty = [player for player in run.players if mails.disturbs(player.fault)]
         for since, until in [player.times() for player in guilty]:
             self.disturbances.append((since, until + AFTERMATH_S))
-        run.mails_at = time.time() + (mails.WINDOW_S if guilty else 0)
+        run.mails_at, run.mails_early = time.time() + mails.WINDOW_S, not guilty
+
+    def sending(self):
+        """Mails in somebody's hands, be he dead or alive."""
+        with database(self.stack.json) as db:
+            return mails.claimed(db)
 
     def check_mails(self, events=None):
-        due = [run for run in self.waiting if time.time() >= run.mails_at]
+        if not self.waiting:
+            return
+        quiet = not self.sending()
+        due = [run for run in self.waiting if time.time() >= run.mails_at or (run.mails_early and quiet)]
         if not due:
             return
         events = events or Events(self.stack.json, keep_ids=True)

@@ -195,6 +195,25 @@ def test_missing_second_and_foreign_mails_are_found():
     assert found(twice, [(165, 170)]) == found(twice, [(10, 20)]) == {"a second e-mail only in the documented window"}
 
 
+def test_a_mail_on_its_way_is_waited_for():
+    """Not for ever, and for longer if its sender may be dead."""
+    rows, now = [], time.time()
+    sitting = Sitting.__new__(Sitting)
+    sitting.mailbox = SimpleNamespace(sent={}, strange=[], look=lambda: None)
+    sitting.write, sitting.disturbances = lambda _: None, []
+    sitting.sending = lambda: rows
+
+    def checked(mails_at, early):
+        run = SimpleNamespace(mails_at=mails_at, mails_early=early, users=(), findings=[])
+        sitting.waiting = [run]
+        sitting.check_mails(SimpleNamespace(ids={}))
+        return bool(run.findings)
+
+    assert checked(now + 60, True) and not checked(now + 60, False)
+    rows.append("a mail")
+    assert not checked(now + 60, True) and checked(now - 1, True) and checked(now - 1, False)
+
+
 def test_what_was_left_open_is_found():
     """Descriptors and memory beyond the slack, of a process of our own."""
     shop = SimpleNamespace(mode="debug", entries=lambda: {"me": {"kind": "me", "pid": os.getpid(), "admin": "-"}})
