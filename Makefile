@@ -157,6 +157,12 @@ test-mysql: ## the tests that need a database, on MySQL's own server (minutes)
 	@tools/install test
 	@tools/test-mysql
 
+.PHONY: test-monitoring
+test-monitoring: ## rules, alerts, dashboards: as files, and against a Prometheus that scrapes the running stack (minutes)
+	@tools/install monitoring
+	@$(MAKE) --no-print-directory -j$(shell nproc) MODE=$(MODE) build
+	@SHOP_MODE=$(MODE) BUILD=$(BUILD) /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/monitoring
+
 MODEL_SIZE ?= small
 model: ## the protocols' models and their mutants (SPIN); MODEL_SIZE=large: minutes, 8 GB
 	@tools/install test
