@@ -1,4 +1,4 @@
-"""Reads rules, their tests and runbooks, and says what is missing.  Every check takes its folders, to be shown broken ones."""
+"""Reads rules, their tests and runbooks, and says what is missing; each check takes its folders, to be shown broken ones."""
 
 import pathlib
 import re
