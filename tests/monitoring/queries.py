@@ -10,7 +10,7 @@ GRAFANA = {"$__rate_interval": "1m", "$instance": ".*"}
 WORDS = set("and or unless by on ignoring without group_left group_right bool offset inf nan".split())
 LABELS = re.compile(r"\b(by|on|without|ignoring|group_left|group_right)\s*\([^()]*\)")
 STRING = r'"(?:[^"\\]|\\.)*"'
-SELECTOR = re.compile(rf"([a-zA-Z_:][\w:]*)\s*(\{{(?:{STRING}|[^{{}}\"])*\}})?(?!\s*\()(?![\w:])")
+SELECTOR = re.compile(rf"{STRING}|([a-zA-Z_:][\w:]*)\s*(\{{(?:{STRING}|[^{{}}\"])*\}})?(?!\s*\()(?![\w:])")
 
 
 def selectors(expr):
@@ -20,7 +20,7 @@ def selectors(expr):
     found = set()
     for match in SELECTOR.finditer(text):
         name, labels = match[1], match[2] or ""
-        if name.lower() not in WORDS:
+        if name and name.lower() not in WORDS:
             found.add((name + labels).replace("\x01", "(").replace("\x02", ")"))
     return found
 

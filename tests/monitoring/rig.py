@@ -8,7 +8,6 @@ import functools
 import http.server
 import os
 import pathlib
-import shutil
 import threading
 
 import requests
@@ -44,13 +43,21 @@ class Rig:
         for name in ("prometheus", "alertmanager", "node-exporter", "recorded"):
             self.ports.get(name)
         self._serve_recorded()
-        self._spawn("node-exporter", "prometheus-node-exporter", "--collector.disable-defaults",
-                    *(f"--collector.{one}" for one in NODE_COLLECTORS), f"--web.listen-address={self._target('node-exporter')}")  # fmt: skip
-        self._spawn("alertmanager", "prometheus-alertmanager", f"--config.file={self._alertmanager_config()}",
-                    f"--storage.path={self.folder / 'alertmanager'}", "--cluster.listen-address=",
-                    f"--web.listen-address={self._target('alertmanager')}")  # fmt: skip
-        self._spawn("prometheus", "prometheus", f"--config.file={self._prometheus_config()}",
-                    f"--storage.tsdb.path={self.folder / 'tsdb'}", f"--web.listen-address={self._target('prometheus')}")  # fmt: skip
+        collectors = [f"--collector.{one}" for one in NODE_COLLECTORS]
+        self._spawn("node-exporter", "prometheus-node-exporter", "--collector.disable-defaults", *collectors)
+        self._spawn(
+            "alertmanager",
+            "prometheus-alertmanager",
+            f"--config.file={self._alertmanager_config()}",
+            f"--storage.path={self.folder / 'alertmanager'}",
+            "--cluster.listen-address=",
+        )
+        self._spawn(
+            "prometheus",
+            "prometheus",
+            f"--config.file={self._prometheus_config()}",
+            f"--storage.tsdb.path={self.folder / 'tsdb'}",
+        )
         for name in ("alertmanager", "prometheus"):
             until(lambda name=name: self._answers(f"{self.url(name)}/-/ready"), 60, f"{name} ready")
         until(self.all_up, 60, "all targets up")
@@ -61,7 +68,8 @@ class Rig:
 
     def _spawn(self, name, program, *args):
         log = self.folder / f"{name}.log"
-        entry = proc.spawn([shutil.which(program) or program, *args], dict(os.environ), log, self.folder)
+        listen = f"--web.listen-address={self._target(name)}"
+        entry = proc.spawn([program, *args, listen], dict(os.environ), log, self.folder)
         self.stop.callback(proc.stop, [entry], 10)
 
     @staticmethod

@@ -13,4 +13,5 @@ def test_selectors_of_expressions():
     assert selectors('a{path="^/(x|y)($|/)"} * on (pod) group_left (program) info unless on (pod) z offset 1h') == {
         'a{path="^/(x|y)($|/)"}', "info", "z"} | selectors("1h")  # fmt: skip
     assert selectors("histogram_quantile(0.99, sum by (le, job) (rate(h_bucket[5m])))") == {"h_bucket"}
+    assert selectors('label_replace(a{b="c"}, "to", "$1", "from", "(.+)")') == {'a{b="c"}'}
     assert selectors("vector(1)") == set()
