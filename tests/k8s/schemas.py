@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+"""schemas.py FOLDER: JSON schemas for kubeconform, so that it needs no network.
+
+Kubernetes' own come from the PyPI package kubernetes-validate (its references are made relative), those
+of the operators from the CustomResourceDefinitions in their Go modules.
+"""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import kubernetes_validate
+import yaml
+
+KUBERNETES = "v1.35.0-local-strict"
+# Module and version -> the files with the definitions that we use.
+OPERATORS = {
+    "github.com/kedacore/keda/v2@v2.17.2": ["config/crd/bases/keda.sh_scaledobjects.yaml"],
+    "github.com/external-secrets/external-secrets@v0.18.2": [
+        "config/crds/bases/external-secrets.io_externalsecrets.yaml",
+        "config/crds/bases/external-secrets.io_secretstores.yaml",
+    ],
+    "istio.io/api@v1.26.2": ["kubernetes/customresourcedefinitions.gen.yaml"],
+}
+
+
+# What every object has, whether its definition says so or not.
+TOP = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {"type": "object"}}
+
+
+def module(name):
+    """Where a Go module's files are."""
+    command = ["go", "mod", "download", "-json", name]
+    done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=True)
+    return pathlib.Path(json.loads(done.stdout)["Dir"])
+
+
+def definitions():
+    """Every CustomResourceDefinition of the operators."""
+    for name, files in OPERATORS.items():
+        folder = module(name)
+        for file in files:
+            yield from filter(None, yaml.safe_load_all((folder / file).read_text()))
+
+
+def strict(schema):
+    """Unknown members are errors, as the API server would drop them."""
+    if isinstance(schema, list):
+        return [strict(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    schema = {key: strict(value) for key, value in schema.items()}
+    if "properties" in schema and not schema.get("x-kubernetes-preserve-unknown-fields"):
+        schema.setdefault("additionalProperties", False)
+    return schema
+
+
+def write_crds(folder):
+    for crd in definitions():
+        spec = crd["spec"]
+        group = spec["group"].split(".")[0]
+        for version in spec["versions"]:
+            schema = strict(version["schema"]["openAPIV3Schema"])
+            schema.setdefault("properties", {}).update(TOP)
+            name = f"{spec['names']['kind'].lower()}-{group}-{version['name']}.json"
+            (folder / name).write_text(json.dumps(schema))
+
+
+def write_kubernetes(folder):
+    source = pathlib.Path(kubernetes_validate.__file__).parent / "kubernetes-json-schema" / KUBERNETES
+    for path in source.glob("*.json"):
+        schema = json.loads(path.read_text().replace('"/api/_definitions.json', '"_definitions.json'))
+        schema.pop("$id", None)  # references would be looked up there
+        (folder / path.name).write_text(json.dumps(schema))
+
+
+def main(folder):
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_kubernetes(folder)
+    write_crds(folder)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
