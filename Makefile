@@ -64,7 +64,7 @@ C_ALL    := $(C_SRC) $(wildcard common/*.h $(PROGRAMS:%=%/*.h) tests/*/*.[ch] te
 
 .DEFAULT_GOAL := help
 .PHONY: help build clean run images test-containers stack-down unit units fuzz fuzzers test chaos model mutants test-mysql stack-test bench benchers \
-        test-argocd lint lint-workflows tidy cppcheck scripts format format-check docs docs-check
+        test-argocd test-k8s lint lint-k8s lint-workflows tidy cppcheck scripts format format-check docs docs-check
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -200,6 +200,14 @@ lint: format-check tidy cppcheck scripts ## style, static analysis, the fences o
 
 scripts:
 	@tools/lint
+
+test-k8s: ## overlays/local on a real cluster: KUBECONFIG's (images by K8S_LOAD), else our own (root, Go; T=… one file)
+	@tools/install k8s
+	@tests/k8s/run $(filter tests/k8s/%,$(T))
+
+lint-k8s: ## k8s/ rendered: kubeconform, kubernetes-validate, kube-score, checkov (needs Go)
+	@tools/install lint-k8s
+	@tests/k8s/lint
 
 test-argocd: ## Argo CD's real controllers follow a git repository (root; cluster of KUBECONFIG or ours)
 	@tools/install argocd
