@@ -1,0 +1,202 @@
+"""What the rendered overlays promise, without a cluster: the checklist of docs/OPERATIONS.md, line by line."""
+
+import json
+import os
+import subprocess
+
+import pytest
+from shop import PROGRAMS, ROOT, STATELESS, documents
+
+PARTITIONS = 12
+OVERLAYS = {
+    **{path.name: path for path in (ROOT / "k8s" / "overlays").iterdir()},
+    **{path.name: path for path in (ROOT / "tests" / "k8s" / "overlays").iterdir()},
+}
+BIN = ROOT / "build" / os.environ.get("MODE", "debug") / "bin"
+
+
+@pytest.fixture(scope="module", params=sorted(OVERLAYS))
+def overlay(request):
+    docs = documents(OVERLAYS[request.param])
+    return {(doc["kind"], doc["metadata"]["name"]): doc for doc in docs}
+
+
+def of_kind(overlay, *kinds):
+    return [doc for (kind, _), doc in overlay.items() if kind in kinds]
+
+
+def workloads(overlay):
+    return of_kind(overlay, "Deployment", "StatefulSet", "Job")
+
+
+def pod_of(doc):
+    return doc["spec"]["template"]["spec"]
+
+
+def is_program(doc):
+    return doc["metadata"]["labels"].get("app.kubernetes.io/component") == "program"
+
+
+def programs(overlay):
+    return [doc for doc in workloads(overlay) if is_program(doc)]
+
+
+def test_nothing_secret_is_in_git(overlay):
+    assert of_kind(overlay, "Secret") == []
+    for config in of_kind(overlay, "ConfigMap"):
+        for name, value in config["data"].items():
+            if any(word in name for word in ("PASSWORD", "SECRET", "SIGNING_KEY")):
+                assert value.startswith("/run/secrets/"), name
+
+
+def test_the_namespace_enforces_restricted(overlay):
+    labels = overlay["Namespace", "shop"]["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_every_pod_is_closed(overlay):
+    for doc in workloads(overlay):
+        pod = pod_of(doc)
+        assert pod["automountServiceAccountToken"] is False and pod["enableServiceLinks"] is False
+        assert pod["securityContext"]["runAsNonRoot"] and pod["securityContext"]["runAsUser"] > 0
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for box in pod["containers"] + pod.get("initContainers", []):
+            context = box["securityContext"]
+            assert context["readOnlyRootFilesystem"] and not context["allowPrivilegeEscalation"]
+            assert context["capabilities"] == {"drop": ["ALL"]}
+            assert "cpu" not in box["resources"]["limits"]
+            assert {"cpu", "memory"} <= set(box["resources"]["requests"])
+    for account in of_kind(overlay, "ServiceAccount"):
+        assert account["automountServiceAccountToken"] is False
+
+
+def test_programs_have_three_probes_and_drain(overlay):
+    for doc in programs(overlay):
+        box, pod = pod_of(doc)["containers"][0], pod_of(doc)
+        assert box["startupProbe"]["httpGet"] == box["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "admin"}
+        assert box["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "admin"}
+        settings = settings_of(overlay, doc)
+        drain = (int(settings["DRAIN_WAIT_MS"]) + int(settings["DRAIN_MAX_MS"])) / 1000
+        sleep = box["lifecycle"]["preStop"]["sleep"]["seconds"]
+        assert pod["terminationGracePeriodSeconds"] >= sleep + drain + 5
+        spread = {one["topologyKey"] for one in pod["topologySpreadConstraints"]}
+        assert spread == {"topology.kubernetes.io/zone", "kubernetes.io/hostname"}
+
+
+def test_rollouts_replace_before_they_end(overlay):
+    for doc in of_kind(overlay, "Deployment"):
+        assert doc["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+        assert doc["spec"]["progressDeadlineSeconds"] <= 300
+
+
+def scalers(overlay):
+    """Target -> its least and most."""
+    found = {}
+    for doc in of_kind(overlay, "HorizontalPodAutoscaler"):
+        found[doc["spec"]["scaleTargetRef"]["name"]] = (doc["spec"]["minReplicas"], doc["spec"]["maxReplicas"])
+    for doc in of_kind(overlay, "ScaledObject"):
+        name = doc["spec"]["scaleTargetRef"]["name"]
+        assert name not in found, f"two autoscalers for {name}"
+        found[name] = (doc["spec"]["minReplicaCount"], doc["spec"]["maxReplicaCount"])
+    return found
+
+
+def test_autoscalers_own_the_number_of_replicas(overlay):
+    found = scalers(overlay)
+    assert set(STATELESS) <= set(found)
+    for doc in of_kind(overlay, "Deployment", "StatefulSet"):
+        name = doc["metadata"]["name"]
+        assert ("replicas" in doc["spec"]) != (name in found), name
+        if name in found:
+            least, most = found[name]
+            assert least >= 2 and most <= (PARTITIONS if name == "processor" else 10)
+        elif is_program(doc) or name == "frontend":
+            assert doc["spec"]["replicas"] >= 2
+
+
+def test_autoscalers_behave(overlay):
+    for doc in of_kind(overlay, "HorizontalPodAutoscaler"):
+        assert doc["spec"]["behavior"]["scaleUp"]["policies"] and doc["spec"]["behavior"]["scaleDown"]["policies"]
+        for metric in doc["spec"]["metrics"]:
+            if metric["type"] == "Resource":
+                assert metric["resource"] == {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 70}}
+
+
+def test_budgets_have_one_field(overlay):
+    guarded = set()
+    for doc in of_kind(overlay, "PodDisruptionBudget"):
+        assert ("minAvailable" in doc["spec"]) != ("maxUnavailable" in doc["spec"])
+        guarded.add(doc["metadata"]["name"])
+    assert {doc["metadata"]["name"] for doc in programs(overlay)} | {"frontend"} <= guarded
+
+
+def test_requests_of_the_seven_fit(overlay):
+    total = 0
+    for name in PROGRAMS:
+        doc = overlay.get(("Deployment", name)) or overlay["StatefulSet", name]
+        resources = pod_of(doc)["containers"][0]["resources"]
+        request, limit = (int(resources[kind]["memory"].removesuffix("Mi")) for kind in ("requests", "limits"))
+        assert 2 <= limit / request <= 7
+        total += 2 * request
+    assert total <= 384
+
+
+def test_policies_deny_first(overlay):
+    deny = overlay["NetworkPolicy", "default-deny"]["spec"]
+    assert deny == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    for doc in of_kind(overlay, "NetworkPolicy"):
+        for rule in doc["spec"].get("egress", []) + doc["spec"].get("ingress", []):
+            assert rule.get("ports"), f"{doc['metadata']['name']} opens all ports"
+
+
+def test_jobs_come_before_programs(overlay):
+    def wave(doc):
+        return int(doc["metadata"].get("annotations", {}).get("argocd.argoproj.io/sync-wave", "0"))
+
+    for doc in of_kind(overlay, "Job"):
+        assert doc["metadata"]["annotations"]["argocd.argoproj.io/hook-delete-policy"] == "BeforeHookCreation"
+        if doc["metadata"]["name"] != "demo-data":
+            assert wave(doc) < min(wave(program) for program in programs(overlay))
+    for doc in of_kind(overlay, "ConfigMap", "ServiceAccount", "NetworkPolicy"):
+        assert wave(doc) < min(wave(job) for job in of_kind(overlay, "Job"))
+
+
+def settings_of(overlay, doc):
+    """The environment of a workload's first container."""
+    found = {}
+    box = pod_of(doc)["containers"][0]
+    for source in box.get("envFrom", []):
+        found.update(overlay["ConfigMap", source["configMapRef"]["name"]]["data"])
+    found.update({one["name"]: one["value"] for one in box.get("env", [])})
+    return found
+
+
+def test_every_setting_is_known_and_good(overlay, tmp_path):
+    """Each program reads what its pod gets: names it knows, values it takes."""
+    for doc in programs(overlay):
+        name = pod_of(doc)["containers"][0]["name"]
+        settings = settings_of(overlay, doc)
+        known = known_settings(name)
+        unknown = {key for key in settings if key not in known and key.removesuffix("_FILE") not in known}
+        # The names that routes files ask for.
+        assert unknown <= ({"ORDER_SVC_V2_URL", "ORDER_SVC_V2_ADMIN_URL"} if name == "gateway" else set()), unknown
+        check_config(name, settings, tmp_path)
+
+
+def known_settings(name):
+    parts = json.loads(subprocess.run([BIN / name, "--settings-json"], capture_output=True, text=True, check=True).stdout)
+    return {entry["name"] for entry in parts}
+
+
+def check_config(name, settings, folder):
+    env = {"HOSTNAME": f"{name}-0", "ROUTES_FILE": str(ROOT / "gateway" / "routes.json")}
+    for key, value in settings.items():
+        if value.startswith("/run/secrets/"):
+            file = folder / key
+            file.write_text("x")
+            value = str(file)
+        if key == "ROUTES_FILE":
+            value = f"{ROOT}/gateway/routes.json,{ROOT}/k8s/components/canary-order-svc/canary-routes.json"
+        env[key] = value
+    done = subprocess.run([BIN / name, "--check-config"], env=env, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
