@@ -10,7 +10,21 @@ import time
 
 import pytest
 import yaml
-from shop import ARCHIVES, CLIENTS, CLUSTER, HERE, NAMESPACE, ROOT, TOOL_IMAGE, Cluster, Shop, run, test_pod, until
+from shop import (
+    ARCHIVES,
+    CLIENTS,
+    CLUSTER,
+    HERE,
+    NAMESPACE,
+    ROOT,
+    TOOL_IMAGE,
+    Cluster,
+    Shop,
+    documents,
+    run,
+    test_pod,
+    until,
+)
 
 OVERLAY = ROOT / "k8s" / "overlays" / "local"
 FIGURES = {}  # printed at the end
@@ -52,10 +66,17 @@ def cluster():
 @pytest.fixture(scope="session")
 def images(cluster, tmp_path_factory):
     """The shop's images and the test tool's, on every node."""
-    archives = sorted(ARCHIVES.glob("*.tar"))
-    assert archives, f"no images in {ARCHIVES}: make images ARCHIVE={ARCHIVES}"
-    for archive in [*archives, build_tool(tmp_path_factory.mktemp("tool"))]:
-        cluster.load(archive)
+    archives = sorted(ARCHIVES / f"{name}.tar" for name in images_of(documents(OVERLAY)))
+    missing = [archive.name for archive in archives if not archive.exists()]
+    assert not missing, f"no {missing} in {ARCHIVES}: make images ARCHIVE={ARCHIVES}"
+    cluster.load(*archives, build_tool(tmp_path_factory.mktemp("tool")))
+
+
+def images_of(docs):
+    """Names of the images, without registry and tag."""
+    specs = [doc["spec"]["template"]["spec"] for doc in docs if doc["kind"] in ("Deployment", "StatefulSet", "Job")]
+    boxes = [box for spec in specs for box in spec["containers"] + spec.get("initContainers", [])]
+    return {box["image"].rpartition("/")[2].partition(":")[0] for box in boxes}
 
 
 def namespace(name, labels):

@@ -62,12 +62,13 @@ class Cluster:
     def apply(self, text, check=True, **more):
         return self.k("apply", "-f", "-", text=text, check=check, **more)
 
-    def load(self, archive):
-        """Brings an image to the nodes."""
-        if self.given:
-            run(*os.environ["K8S_LOAD"].split(), archive)
-        else:
-            run(CLUSTER, "load", archive)
+    def load(self, *archives):
+        """Brings images to the nodes."""
+        if not self.given:
+            run(CLUSTER, "load", *archives, seconds=600)
+            return
+        for archive in archives:
+            run(*os.environ["K8S_LOAD"].split(), archive, seconds=600)
 
     def machine(self, command, node):
         """node-stop, node-start: only where we own the machines."""

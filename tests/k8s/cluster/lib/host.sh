@@ -178,13 +178,20 @@ down() {
 	rm -rf "$STATE"/*.pid "$STATE"/*.supervisor "$STATE"/*.cgroups "$STATE/etcd" "$STATE"/n[1-9]
 }
 
-load() { # ARCHIVE...
-	local file archive
-	for file in "$STATE"/n*.pid; do
-		for archive in "$@"; do
-			archive=$(readlink -f "$archive")
-			nsenter -t "$(init_pid "$(basename "$file" .pid)")" -m -n -p \
-				ctr -n k8s.io images import "$archive"
-		done
+load_node() { # NODE ARCHIVE...
+	local pid archive
+	pid=$(init_pid "$1")
+	for archive in "${@:2}"; do
+		nsenter -t "$pid" -m -n -p ctr -n k8s.io images import "$(readlink -f "$archive")"
 	done
+}
+
+# All nodes at the same time.
+load() { # ARCHIVE...
+	local file job jobs=()
+	for file in "$STATE"/n*.pid; do
+		load_node "$(basename "$file" .pid)" "$@" &
+		jobs+=($!)
+	done
+	for job in "${jobs[@]}"; do wait "$job"; done
 }
