@@ -209,9 +209,9 @@ lint-k8s: ## k8s/ rendered: kubeconform, kubernetes-validate, kube-score, checko
 	@tools/install lint-k8s
 	@tests/k8s/lint
 
-test-argocd: ## Argo CD's real controllers follow a git repository (root; cluster of KUBECONFIG or ours)
-	@tools/install argocd
-	@/usr/bin/python3 -m pytest -q -p no:cacheprovider $(wildcard tests/k8s/test_argocd*.py)
+test-argocd: ## Argo CD's real controllers follow a git repository, on the cluster of test-k8s (T=… one file)
+	@tools/install k8s argocd
+	@tests/k8s/run $(or $(filter tests/k8s/%,$(T)),$(wildcard tests/k8s/test_argocd*.py))
 
 lint-workflows: ## actionlint over .github/workflows, and does it see broken ones? (needs Go)
 	@tools/lint-workflows
