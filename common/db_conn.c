@@ -189,6 +189,11 @@ bool db_conn_fault(struct db_conn *conn, unsigned errnum, const char *text,
 
 /* ---- connecting ---- */
 
+static bool wants_tls(const struct db_settings *cfg)
+{
+	return cfg->ssl_required || (cfg->ssl_ca && cfg->ssl_ca[0]);
+}
+
 static void set_options(MYSQL *my, const struct db_settings *cfg)
 {
 	unsigned answer_s = timeout_s(cfg);
@@ -206,7 +211,7 @@ static void set_options(MYSQL *my, const struct db_settings *cfg)
 		mysql_options(my, MYSQL_OPT_SSL_CA, cfg->ssl_ca);
 		mysql_options(my, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &yes);
 	}
-	if (cfg->ssl_required || (cfg->ssl_ca && cfg->ssl_ca[0]))
+	if (wants_tls(cfg))
 		mysql_options(my, MYSQL_OPT_SSL_ENFORCE, &yes);
 }
 
@@ -240,25 +245,46 @@ static void connect_failed(struct db_conn *conn)
 	conn->retry_ms = conn->failed_ms + wait;
 }
 
-static bool connect_now(struct db_conn *conn, struct err *err)
+static bool open_session(const struct db_conn *conn, MYSQL *my)
 {
 	const struct db_settings *cfg = conn->cfg;
 	const char *socket = cfg->socket && cfg->socket[0] ? cfg->socket : NULL;
+
+	set_options(my, cfg);
+	return mysql_real_connect(my, socket ? NULL : cfg->host, cfg->user, cfg->password,
+				  cfg->name, socket ? 0 : (unsigned)cfg->port, socket,
+				  0) &&
+	       setup_session(my, conn->implicit);
+}
+
+/* Without a CA the library connects to a server that knows no TLS all the same, whatever
+ * MYSQL_OPT_SSL_ENFORCE says. */
+static bool is_bare(MYSQL *my, const struct db_settings *cfg)
+{
+	return wants_tls(cfg) && !mysql_get_ssl_cipher(my);
+}
+
+static bool connect_now(struct db_conn *conn, struct err *err)
+{
 	uint64_t started = time_mono_us();
 	MYSQL *my = mysql_init(NULL);
+	bool open;
 
 	if (!my)
 		abort(); /* out of memory */
-	set_options(my, cfg);
-	if (mysql_real_connect(my, socket ? NULL : cfg->host, cfg->user, cfg->password,
-			       cfg->name, socket ? 0 : (unsigned)cfg->port, socket, 0) &&
-	    setup_session(my, conn->implicit)) {
+	open = open_session(conn, my);
+	if (open && !is_bare(my, conn->cfg)) {
 		conn->my = my;
 		db_conn_alive(conn);
 		return true;
 	}
 	/* Whatever the reason is, for a caller the database is away. */
-	db_conn_fault(conn, mysql_errno(my), mysql_error(my), started, err);
+	if (open)
+		db_conn_fault(conn, CR_SSL_CONNECTION_ERROR,
+			      "SSL is required, but the server does not support it",
+			      started, err);
+	else
+		db_conn_fault(conn, mysql_errno(my), mysql_error(my), started, err);
 	note_lost(conn, conn->errnum);
 	unavailable(err, plain_reason(conn->errnum));
 	if (conn->tries == 0)
