@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "str.h"
 
@@ -126,6 +127,9 @@ static bool set_string(const struct config_entry *e, char *text, char **out,
 	if (e->type == CONFIG_LISTEN && !parse_listen(str_from(text)))
 		return err_set(err, ERR_INPUT, "%s must be host:port, not \"%.60s\"",
 			       e->name, text);
+	if (e->certificate && *text && access(text, R_OK) != 0)
+		return err_set(err, ERR_INPUT, "%s: cannot read '%.160s': %s", e->name,
+			       text, strerror(errno));
 	return true;
 }
 

@@ -249,7 +249,9 @@ static void print_help(const struct service_spec *spec, const struct config_part
 	       "  --help            this text\n"
 	       "  --check-config    check the settings, print them with secrets masked\n"
 	       "  --settings-json   print the table of settings as JSON\n"
-	       "  --health          ask the own /readyz; status 0 when ready\n"
+	       "  --health          ask the own /readyz at ADMIN_LISTEN (a wildcard: by\n"
+	       "                    loopback) for 2 s at most; status 0 when ready, else "
+	       "1\n"
 	       "  --version         print the version\n");
 	for (const struct service_command *c = spec->commands; c && c->flag; c++)
 		printf("  %-17s %s\n", c->flag, c->help);

@@ -12,6 +12,8 @@
 
 /* A loop that has not turned for so long is stuck. */
 #define STUCK_MS 5000
+/* --health: seconds for connecting, sending, and each piece of the answer. */
+#define PROBE_S 2
 
 static void get_healthz(struct http_req *req, void *arg)
 {
@@ -108,20 +110,30 @@ bool service_admin_start(struct service *service, struct err *err)
 
 /* ---- --health ---- */
 
+/* A wildcard address is reached by loopback. */
+static bool host_of(const char *listen, const char *colon, char *host, size_t size)
+{
+	struct str s = {listen, (size_t)(colon - listen)};
+
+	if (s.len > 2 && s.at[0] == '[' && s.at[s.len - 1] == ']')
+		s = (struct str){s.at + 1, s.len - 2};
+	if (str_eqz(s, "0.0.0.0"))
+		s = STR("127.0.0.1");
+	else if (str_eqz(s, "::"))
+		s = STR("::1");
+	return str_copy(host, size, s);
+}
+
 static int connect_to(const char *listen)
 {
 	const char *colon = strrchr(listen, ':');
-	struct timeval limit = {2, 0};
+	struct timeval limit = {PROBE_S, 0};
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found;
 	char host[256];
 	int fd;
 
-	if (!colon ||
-	    !str_copy(host, sizeof(host), (struct str){listen, (size_t)(colon - listen)}))
-		return -1;
-	/* A wildcard address is reached by loopback. */
-	if (getaddrinfo(strcmp(host, "0.0.0.0") == 0 ? "127.0.0.1" : host, colon + 1,
-			&hints, &found) != 0)
+	if (!colon || !host_of(listen, colon, host, sizeof(host)) ||
+	    getaddrinfo(host, colon + 1, &hints, &found) != 0)
 		return -1;
 	fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));

@@ -39,6 +39,8 @@ def test_variables_of_the_routes_file_are_settings():
         ("gateway", {"ROUTES_FILE": "/nowhere"}, "/nowhere"),
         ("gateway", {}, "USER_SVC_URL is not set"),
         ("user-svc", DATABASE, "SIGNING_KEY_FILE is not set"),
+        ("user-svc", {**DATABASE, "DB_SSL_CA": "/nowhere.pem"}, "DB_SSL_CA: cannot read '/nowhere.pem'"),
+        ("analytics-svc", {"KAFKA_SSL_CAFILE": "/nowhere.pem"}, "KAFKA_SSL_CAFILE: cannot read '/nowhere.pem'"),
         ("processor", {}, "PROCESSOR_SLOT is not set"),
         ("processor", {"HOSTNAME": "3f2a9c1b2d4e"}, "PROCESSOR_SLOT is not set"),
     ],
