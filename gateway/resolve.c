@@ -41,7 +41,7 @@ struct resolver {
 	struct evdns_base *dns;
 	struct lookup *lookups;
 	unsigned n;
-	bool found; /* a name, ever */
+	bool found; /* somebody to send requests to, ever */
 };
 
 /* ---- telling the threads ---- */
@@ -248,8 +248,9 @@ struct resolver *resolver_new(struct app *app, struct loop *loop)
 	resolver->lookups = xcalloc(routes->n_endpoints / ENDPOINTS_OF_NAME + 1,
 				    sizeof(struct lookup));
 	for (unsigned i = 0; i < routes->n_endpoints; i++) {
-		if (endpoint_is_name(routes->endpoints[i]) &&
-		    routes->endpoints[i]->slot == 0)
+		if (!endpoint_is_name(routes->endpoints[i]))
+			resolver->found = true;
+		else if (routes->endpoints[i]->slot == 0)
 			add_lookup(resolver, loop, &routes->endpoints[i]);
 	}
 	if (resolver->n)

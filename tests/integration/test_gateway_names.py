@@ -47,16 +47,17 @@ class Place:
 
 @pytest.fixture
 def rig(tmp_path):
-    """rig(probed, mute) -> (gateway, Named): GET /x by name."""
+    """rig(probed, mute, more) -> (gateway, Named): GET /x by name; `more` are routes to an upstream "plain" by address."""
     parts = contextlib.ExitStack()
     dns = parts.enter_context(Dns())
     program = program_with_dns(binary("gateway", MODE), dns, tmp_path)
     named = Named(parts, dns)
 
-    def start(probed=False, mute=False):
+    def start(probed=False, mute=False, more=()):
         dns.mute = mute
-        more = {"admin": [Place(named.admin_url)]} if probed else {}
-        gw = Gateway({"/x": (Place(named.url), more)}, program=program)
+        admin = {"admin": [Place(named.admin_url)]} if probed else {}
+        plain = {"plain": {"endpoints": parts.enter_context(Upstream(always(reply(b"plain")))).url}} if more else {}
+        gw = Gateway({"/x": (Place(named.url), admin)}, program=program, more_routes=more, upstreams=plain)
         parts.callback(gw.stop)
         return gw, named
 
@@ -125,6 +126,12 @@ def test_not_ready_before_names_were_looked_up(rig):
     named.dns.mute = False
     until(lambda: readyz(gw)[0] == 200, SEEN_S)
     assert gw.get("/x")[0] == 200
+
+
+def test_a_name_that_nobody_knows_is_no_reason_to_refuse_the_others(rig):
+    gw, named = rig(more=[{"path": "/y", "methods": ["GET"], "who": ["anyone"], "upstream": "plain"}])
+    until(lambda: readyz(gw)[0] == 200, SEEN_S)
+    assert gw.get("/x")[0] == 503 and gw.get("/y")[0] == 200
 
 
 @pytest.mark.parametrize("probed", [False, True])
