@@ -124,7 +124,8 @@ class ArgoCD:
         """(sync, of which revision, health, phase of the last operation, to which revision)"""
         status = self.app(name).get("status", {})
         sync, operation = status.get("sync", {}), status.get("operationState", {})
-        to = operation.get("operation", {}).get("sync", {}).get("revision")
+        # A retry with the newest commit leaves the revision in the operation empty.
+        to = operation.get("syncResult", {}).get("revision")
         health = status.get("health", {}).get("status")
         return sync.get("status"), sync.get("revision"), health, operation.get("phase"), to
 
