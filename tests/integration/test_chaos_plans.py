@@ -32,7 +32,11 @@ PLANS = {
     ],
     "stock": [*on_each("product-svc", 2, "product_reserved", "kill", 0.02)],
     "late-events": [Fault(2, "kill", "kafka", 12)],
-    "mail": [*on_each("notify-svc", 2, "notify_stored", "kill", 0.1, 10.0)],
+    # What the relay has just sent meets a database that is away.
+    "mail": [
+        *on_each("notify-svc", 2, "notify_stored", "kill", 0.1, 4.0), Fault(7, "kill", "mysql", 2),
+        *(Fault(at, "refuse", "net-mysql", 1.5) for at in (11, 14, 17)),
+    ],
     "calm": [],
 }  # fmt: skip
 
