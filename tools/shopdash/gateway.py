@@ -11,8 +11,6 @@ PUBLIC = f'{S},listener="public"'
 INTERNAL = f'{S},listener="internal"'
 ERRORS = f'{S},code="5xx"'
 PUBLIC_ERRORS = f'{PUBLIC},code="5xx"'
-# Also when every endpoint is ready there is something to see.
-UNREADY = f"count by (endpoint) (shop_gateway_endpoint_ready{{{S}}} == 0) or 0 * sum(shop_gateway_endpoint_ready{{{S}}})"
 
 
 def _traffic():
@@ -116,16 +114,6 @@ def _upstreams():
                 "Addresses",
                 [(f"min by (upstream) (shop_gateway_upstream_addresses{{{S}}})", "{{upstream}}")],
                 "That may get requests now; what the gateway with the fewest sees.",
-            ),
-            graph(
-                "Endpoints that are not ready",
-                [
-                    (
-                        UNREADY,
-                        "{{endpoint}}",
-                    )
-                ],
-                "By the number of gateways that think so.",
             ),
             graph("Waiting for a connection", [(f"shop_gateway_waiting{{{S}}}", "{{instance}}")], "Requests."),
             graph(
