@@ -103,6 +103,8 @@ def write(file, text, keep):
     names = re.compile(rf"^(# (HELP|TYPE) )?({'|'.join(sorted(keep))})[ {{]")
     lines = [line for line in text.splitlines() if names.match(line)]
     lines = [line for line in lines if line.startswith("#") or 'namespace="' not in line or 'namespace="shop"' in line]
+    # Without times, and each series once.
+    lines = list(dict.fromkeys(re.sub(r"^([^#].*\} \S+) \d+$", r"\1", line) for line in lines))
     (RECORDED / file).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
