@@ -87,6 +87,7 @@ def test_rollouts_replace_before_they_end(overlay):
     for doc in of_kind(overlay, "Deployment"):
         assert doc["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
         assert doc["spec"]["progressDeadlineSeconds"] <= 300
+        assert not is_program(doc) or doc["spec"]["minReadySeconds"] >= 10
 
 
 def scalers(overlay):
