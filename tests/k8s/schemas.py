@@ -10,7 +10,6 @@ import pathlib
 import subprocess
 import sys
 
-import kubernetes_validate
 import yaml
 
 KUBERNETES = "v1.35.0-local-strict"
@@ -68,6 +67,8 @@ def write_crds(folder):
 
 
 def write_kubernetes(folder):
+    import kubernetes_validate  # in build/k8s/venv; the definitions above are used without it
+
     source = pathlib.Path(kubernetes_validate.__file__).parent / "kubernetes-json-schema" / KUBERNETES
     for path in source.glob("*.json"):
         schema = json.loads(path.read_text().replace('"/api/_definitions.json', '"_definitions.json'))
