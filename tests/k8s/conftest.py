@@ -1,7 +1,8 @@
 """The cluster of these tests and the shop in it, for the whole run.
 
 The first test that asks for `shop` applies overlays/local to an empty namespace, and every later one
-leaves it as it found it: all pods ready, of the version `dev`.
+leaves it as it found it: all pods ready, of the version `dev`.  With K8S_KEEP the shop stays, and the
+next run works on it.
 """
 
 import os
@@ -64,8 +65,17 @@ def cluster():
 
 
 @pytest.fixture(scope="session")
-def images(cluster, tmp_path_factory):
+def kept(cluster):
+    """Is there a shop of an earlier run to work on?"""
+    there = cluster.k("get", "namespace", NAMESPACE, CLIENTS, check=False).returncode == 0
+    return there and bool(os.environ.get("K8S_KEEP"))
+
+
+@pytest.fixture(scope="session")
+def images(cluster, kept, tmp_path_factory):
     """The shop's images and the test tool's, on every node."""
+    if kept:
+        return
     archives = sorted(ARCHIVES / f"{name}.tar" for name in images_of(documents(OVERLAY)))
     missing = [archive.name for archive in archives if not archive.exists()]
     assert not missing, f"no {missing} in {ARCHIVES}: make images ARCHIVE={ARCHIVES}"
@@ -92,8 +102,17 @@ def fill_stock(shop):
 
 
 @pytest.fixture(scope="session")
-def shop(cluster, images):
+def shop(cluster, images, kept):
     one = Shop(cluster)
+    if not kept:
+        begin(one, cluster)
+    yield one
+    if not os.environ.get("K8S_KEEP"):
+        cluster.k("delete", "namespace", NAMESPACE, CLIENTS, "--ignore-not-found", "--timeout=180s")
+
+
+def begin(one, cluster):
+    """Applies the overlay to nothing, and waits for all of it."""
     cluster.k("delete", "namespace", NAMESPACE, CLIENTS, "--ignore-not-found", "--timeout=120s")
     cluster.apply(namespace(CLIENTS, {"shop/clients": "allowed"}))
     for name in ("client", "client2"):
@@ -106,9 +125,6 @@ def shop(cluster, images):
     one.k("wait", "--for=condition=Complete", "job/demo-data", "--timeout=240s")
     FIGURES["apply to demo data loaded, s"] = round(time.monotonic() - began, 1)
     fill_stock(one)
-    yield one
-    if not os.environ.get("K8S_KEEP"):
-        cluster.k("delete", "namespace", NAMESPACE, CLIENTS, "--ignore-not-found", "--timeout=180s")
 
 
 @pytest.fixture(autouse=True)
