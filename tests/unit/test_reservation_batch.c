@@ -157,7 +157,7 @@ static void run_together(struct request *r, size_t n)
 	make_id(id, "bbbb", turn++);
 	request(&first, id, 0);
 	want(&first, "block", 1);
-	sql("BEGIN");
+	sql("SET autocommit = 0"); /* MySQL prepares no BEGIN */
 	sql("UPDATE products SET stock = stock WHERE id = 'block'");
 	add(stage, &first);
 	while (number(other, "SELECT COUNT(*) FROM information_schema.processlist"
@@ -166,6 +166,7 @@ static void run_together(struct request *r, size_t n)
 	for (size_t i = 0; i < n; i++)
 		add(stage, &r[i]);
 	sql("COMMIT");
+	sql("SET autocommit = 1");
 	loop_run(fix.loop);
 	must(!first.failed && first.reserve.end == RESERVE_OK);
 }
