@@ -13,7 +13,7 @@ import signal
 import subprocess
 import urllib.parse
 
-from shop import CLUSTER, HERE, ROOT, run, until
+from shop import HERE, ROOT, run, until
 
 K8S_DIR = pathlib.Path(os.environ.get("K8S_DIR", "/var/tmp/k8s-cluster"))
 START_S = 90
@@ -55,9 +55,7 @@ class ArgoCD:
 
     def own_kubeconfig(self):
         """A copy for the namespace, where the API server is at 127.0.0.1; tells where it really is."""
-        path = os.environ.get("KUBECONFIG") or run(CLUSTER, "kubeconfig").stdout.strip()
-        raw = self.cluster.out("config", "view", f"--kubeconfig={path}", "--raw", "--minify", "--flatten", "-o", "json")
-        config = json.loads(raw)
+        config = self.cluster.json("config", "view", "--raw", "--minify", "--flatten")
         cluster = config["clusters"][0]["cluster"]
         server = urllib.parse.urlsplit(cluster["server"])
         cluster["server"] = f"https://127.0.0.1:{server.port or 443}"
@@ -154,7 +152,10 @@ class ArgoCD:
             for one in status.get("resources", [])
             if one.get("status") != "Synced" or one.get("health", {}).get("status", "Healthy") != "Healthy"
         ]
-        return json.dumps([self.state(name), operation.get("message"), status.get("conditions"), unwell], indent=1)
+        tasks = operation.get("syncResult", {}).get("resources", [])
+        refused = [one.get("message") for one in tasks if one.get("status") == "SyncFailed"]
+        said = [operation.get("message"), *refused, *(one["message"] for one in status.get("conditions", []))]
+        return json.dumps([self.state(name), said, unwell], indent=1)
 
 
 class Repository:

@@ -98,6 +98,9 @@ class Demo:
     def job(self):
         return (self.object("job", "migrations") or {}).get("metadata", {}).get("uid")
 
+    def condition(self, kind):
+        return any(one["type"] == kind for one in self.argo.app()["status"].get("conditions", []))
+
     def active(self, job):
         return (self.object("job", job) or {}).get("status", {}).get("active")
 
@@ -213,6 +216,7 @@ def test_a_migration_that_hangs_can_be_ended(demo):
     old = demo.ready()
     demo.git.edit(f"{OVERLAY}/migrations.yaml", r'args: \[exit, "0"\]', "args: [serve]")
     demo.git.edit(f"{OVERLAY}/migrations.yaml", "activeDeadlineSeconds: 60", "activeDeadlineSeconds: 600")
+    demo.git.edit(f"{OVERLAY}/kustomization.yaml", "newTag: one", "newTag: two")
     hanging = demo.push("a migration that hangs")
     demo.argo.until(lambda: demo.argo.state()[3:] == ("Running", hanging) and demo.active("migrations"))
     reverted = demo.revert()
@@ -237,7 +241,7 @@ def test_a_commit_that_does_not_render_changes_nothing(demo):
     old = demo.ready()
     demo.git.edit(f"{OVERLAY}/kustomization.yaml", "resources:", "resources:\n  - missing.yaml")
     demo.push("a file that is not there")
-    demo.argo.until(lambda: "ComparisonError" in demo.argo.explain(), 60)
+    demo.argo.until(lambda: demo.condition("ComparisonError"), 60)
     assert demo.ready() == old and demo.answers() == "one"
     demo.argo.settled(demo.revert())
 
@@ -268,7 +272,7 @@ def test_what_the_project_does_not_allow_is_refused(demo, what):
     demo.git.write(f"{OVERLAY}/foreign.yaml", FOREIGN[what])
     demo.git.edit(f"{OVERLAY}/kustomization.yaml", "resources:", "resources:\n  - foreign.yaml")
     demo.push(what)
-    demo.argo.until(lambda: "not permitted" in demo.argo.explain(), 60)
+    demo.argo.until(lambda: "is not permitted in project" in demo.argo.explain(), 90)
     assert demo.object("clusterrole", "argo-demo-everything", None) is None
     assert demo.object("secret", "argo-demo-secret") is None
     assert demo.object("configmap", "argo-demo-elsewhere", "default") is None

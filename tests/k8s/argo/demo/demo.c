@@ -18,7 +18,7 @@ static void quit(int sig)
 /* One request at a time; what it asks for does not matter. */
 static void answer(int client)
 {
-	char request[1024], reply[256];
+	char request[8192], reply[256];
 	const char *version = VERSION "\n";
 	int len = snprintf(
 		reply, sizeof(reply),
