@@ -138,7 +138,10 @@ static void on_claimed(const struct err *err, void *arg)
 
 	sender->claiming = false;
 	pace_return(&sender->pace, sender->claim.max - n);
-	if (err)
+	/* Busy passes by itself: new mails come in at the same place. */
+	if (err && err->code == ERR_BUSY)
+		log_info("nothing claimed", LOG_STR("why", err->text));
+	else if (err)
 		log_warn("nothing claimed", LOG_STR("why", err->text));
 	for (size_t i = 0; i < n; i++)
 		take(sender, &sender->claim.notices[i]);
