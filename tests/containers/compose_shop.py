@@ -9,7 +9,7 @@ import socket
 import subprocess
 
 import requests
-from engine import ROOT, run, until
+from engine import ROOT, TAG, run, until
 
 PORTS = "FRONTEND GATEWAY MAIL PROMETHEUS ALERTMANAGER GRAFANA".split()
 ONCE = "migrate-user-svc migrate-product-svc migrate-order-svc migrate-notify-svc topics".split()
@@ -37,7 +37,7 @@ class Shop:
         run(self.dir / "setup")
         self.ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
         self.settings = {f"{name}_PORT": port for name, port in self.ports.items()}
-        self.settings.update(COMPOSE_PROJECT_NAME=self.project, **settings)
+        self.settings.update(COMPOSE_PROJECT_NAME=self.project, TAG=TAG, **settings)
         self.write_env()
         self.files = ["compose.yaml"]
         self.http = requests.Session()

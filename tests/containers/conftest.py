@@ -25,7 +25,7 @@ def engine():
 @pytest.fixture(scope="session")
 def images(engine):
     """All images, built now (from the cache when nothing changed)."""
-    engine.images()
+    engine.images("--tag", engines.TAG)
     return engine
 
 

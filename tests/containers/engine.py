@@ -15,7 +15,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 PROGRAMS = "gateway user-svc product-svc order-svc notify-svc analytics-svc processor".split()
 IMAGES = [*PROGRAMS, "frontend", "mail-sink", "demo-data"]
-TAG = "dev"
+TAG = "test"  # beside those that somebody works with
 
 
 def reference(name, tag=TAG):

@@ -9,7 +9,7 @@ import tarfile
 
 import checks
 import pytest
-from engine import IMAGES, PROGRAMS, ROOT, reference, run, until
+from engine import IMAGES, PROGRAMS, ROOT, TAG, reference, run, until
 
 ARM64 = 183  # EM_AARCH64
 
@@ -195,10 +195,10 @@ def test_nobody_is_root(images, name):
 
 def test_archives(images, tmp_path):
     """What a cluster is given: the image under its full name."""
-    images.images("--archive", tmp_path, "gateway")
+    images.images("--tag", TAG, "--archive", tmp_path, "gateway")
     with tarfile.open(tmp_path / "gateway.tar") as tar:
         [manifest] = json.load(tar.extractfile("manifest.json"))
-    assert any(tag in manifest["RepoTags"] for tag in (reference("gateway"), "shop/gateway:dev"))
+    assert any(tag in manifest["RepoTags"] for tag in (reference("gateway"), f"shop/gateway:{TAG}"))
 
 
 def test_every_third_party_image_has_a_stand_in():
