@@ -77,7 +77,9 @@ class Shop:
         return self.compose("config", "--services").stdout.split()
 
     def id(self, service):
-        return self.compose("ps", "-aq" if self.engine.name == "docker" else "-q", service).stdout.split()[0]
+        labels = (f"project={self.project}", f"service={service}")
+        filters = [part for label in labels for part in ("--filter", f"label=com.docker.compose.{label}")]
+        return self.engine.call("ps", "-aq", *filters).stdout.split()[0]
 
     def inspect(self, service):
         return self.engine.inspect("container", self.id(service))
@@ -125,7 +127,7 @@ class Shop:
         answer = self.order()
         assert answer.status_code == 201, answer.text
         until(lambda: self.total() == before + 1, 30, "the order in the analytics")
-        until(lambda: len(self.mails("demo@example.com")) > mails, 30, "the mail about the order")
+        until(lambda: len(self.mails("demo@example.com")) > mails, 90, "the mail about the order")
 
 
 def host_process(pid):

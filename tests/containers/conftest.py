@@ -24,15 +24,16 @@ def engine():
 
 @pytest.fixture(scope="session")
 def images(engine):
-    """All images, built now (from the cache when nothing changed)."""
-    engine.images("--tag", engines.TAG)
+    """All images, built now (from the cache when nothing changed), or those of IMAGES_TAG."""
+    if not engines.GIVEN:
+        engine.images("--tag", engines.TAG)
     return engine
 
 
 @pytest.fixture(scope="session")
 def third_party(images):
     """The images that compose names besides ours."""
-    if images.name == "podman":
+    if images.name == "podman" and not engines.GIVEN:
         engines.run(engines.HERE / "stand-in", "mysql", "kafka", "nginx-unprivileged", "prometheus", "alertmanager")
 
 
