@@ -76,7 +76,7 @@ class TestFences:
     def test_what_is_open(self, shop):
         """On this machine: the page, the gateway, the mails; nothing of the rest."""
         bound = {service: shop.inspect(service)["HostConfig"].get("PortBindings") or {} for service in RUNNING}
-        assert {service for service, ports in bound.items() if ports} == {"frontend", "gateway", "mail-sink"}
+        assert {service for service, ports in bound.items() if any(ports.values())} == {"frontend", "gateway", "mail-sink"}
 
     def test_the_checks_can_fail(self, shop):
         """A container as anybody starts it."""
