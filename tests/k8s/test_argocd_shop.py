@@ -95,15 +95,16 @@ def test_the_shop_sells(argo_shop, settled):
     assert answer["status"] == 201, answer
 
 
-def test_a_commit_rolls_out_under_load_and_its_revert_too(argo, argo_shop, repository, loads, settled):
+def test_a_commit_rolls_out_under_load_and_its_revert_brings_it_back(argo, argo_shop, repository, loads, settled):
     before = uids(argo_shop, "order-svc")
-    load = orders(argo_shop, 90)
+    load = orders(argo_shop, 240)
     loads(load)
     repository.edit(OVERLAY, "name: shop/order-svc, newTag: dev", "name: shop/order-svc, newTag: next")
     revision = repository.commit("order-svc: next")
     argo.refresh()
     argo.settled(revision, seconds=UP_S)
     assert argo_shop.image("order-svc").endswith(":next") and not before & uids(argo_shop, "order-svc")
+    assert load.running(), "the rollout took longer than the load"
     revision = repository.revert()
     argo.refresh()
     argo.settled(revision, seconds=UP_S)
