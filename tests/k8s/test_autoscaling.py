@@ -4,7 +4,7 @@ import time
 
 from shop import until
 
-RATE = 400  # requests a second, each on a connection of its own, as from many people
+RATE = 500  # requests a second, each on a connection of its own, as from many people
 UP_S, DOWN_S = 150, 240
 
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
@@ -58,7 +59,7 @@ func (r *report) fail(why string) {
 	r.Failures[why]++
 }
 
-func (r *report) add(res *http.Response, err error, took time.Duration) {
+func (r *report) add(res *http.Response, body string, err error, took time.Duration) {
 	r.lock.Lock()
 	defer r.lock.Unlock()
 	r.Sent++
@@ -72,8 +73,15 @@ func (r *report) add(res *http.Response, err error, took time.Duration) {
 		r.ServedBy[by]++
 	}
 	if res.StatusCode >= 500 {
-		r.fail(fmt.Sprintf("status %d", res.StatusCode))
+		r.fail(fmt.Sprintf("status %d %s", res.StatusCode, problem(body)))
 	}
+}
+
+// What the answer says went wrong, without what is different each time.
+func problem(body string) string {
+	var said struct{ Code, Detail string }
+	_ = json.Unmarshal([]byte(body), &said)
+	return strings.TrimSpace(said.Code + " " + said.Detail)
 }
 
 func (r *report) finish() {
@@ -117,11 +125,12 @@ func (p plan) send(c *http.Client, r *report) {
 	}
 	began := time.Now()
 	res, err := c.Do(req)
+	var body []byte
 	if err == nil {
-		_, err = io.Copy(io.Discard, res.Body)
+		body, err = io.ReadAll(res.Body)
 		res.Body.Close()
 	}
-	r.add(res, err, time.Since(began))
+	r.add(res, string(body), err, time.Since(began))
 }
 
 // Requests start when it is their time, however long earlier ones take.
