@@ -9,12 +9,12 @@ NEXT = HERE / "overlays" / "next-schema"
 CONFIG = "next-migrations"
 
 
-def next_version(statement):
+def next_version(file, statement):
     """Job and Deployment of order-svc with one migration more, as a new image would have it."""
     files = {path.name: path.read_text() for path in (ROOT / "order-svc" / "migrations").glob("*.sql")}
     config = {
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": CONFIG, "namespace": NAMESPACE},
-        "data": {**files, "0099_next.sql": statement + ";\n"},
+        "data": {**files, file: statement + ";\n"},
     }  # fmt: skip
     wanted = {("Job", "migrate-order-svc"), ("Deployment", "order-svc")}
     return [config, *(doc for doc in documents(NEXT) if (doc["kind"], doc["metadata"]["name"]) in wanted)]
@@ -24,10 +24,9 @@ def next_version(statement):
 def rollout(shop, cluster):
     """Applies a next version the way kubectl does: everything at once."""
 
-    def apply(statement):
+    def apply(file, statement):
         shop.k("delete", "job", "migrate-order-svc", "--ignore-not-found")
-        docs = next_version(statement)
-        cluster.apply(yaml.safe_dump_all(docs))
+        cluster.apply(yaml.safe_dump_all(next_version(file, statement)))
 
     yield apply
     shop.k("delete", "job", "migrate-order-svc", "--ignore-not-found")
@@ -40,7 +39,7 @@ def test_a_failed_migration_leaves_the_old_version_serving(shop, loads, rollout)
     before = {pod["metadata"]["name"] for pod in shop.pods("order-svc")}
     load = shop.load("-url", f"{GATEWAY}/api/orders?user_id=1", "-rate", "40", "-seconds", "40")
     loads(load)
-    rollout("ALTER TABLE no_such_table ADD COLUMN x INT")
+    rollout("9999_wrong.sql", "ALTER TABLE no_such_table ADD COLUMN x INT")
     until(lambda: len(shop.pods("order-svc")) > len(before), 30, "a pod of the new version")
 
     def failed():
@@ -64,7 +63,7 @@ def test_the_new_and_the_old_version_side_by_side(shop, loads, rollout):
         "-body", '{"user_id":1,"product_id":"LAPTOP001","quantity":1}', "-header", "Idempotency-Key:{id}",
     )  # fmt: skip
     loads(load)
-    rollout("ALTER TABLE orders ADD COLUMN gift_note VARCHAR(100) NULL")
+    rollout("0099_gift_note.sql", "ALTER TABLE orders ADD COLUMN gift_note VARCHAR(100) NULL")
     shop.k("wait", "--for=condition=Complete", "job/migrate-order-svc", "--timeout=60s")
     shop.rollout("order-svc")
     # And back: version N-1 on the schema of N.
