@@ -10,6 +10,8 @@
 
 #include <stdlib.h>
 
+#include "failpoint.h"
+
 #define COLUMNS                                                                \
 	"id, user_id, order_id, event_id, type, subject, body, state, tries, " \
 	"last_error,"                                                          \
@@ -86,6 +88,8 @@ static enum db_verdict store_tx(struct db_conn *conn, void *arg, struct err *err
 	ok = db_exec_many(conn, &insert, args, COLUMNS_NEW, store->n, &stored, err);
 	free(args);
 	store->stored = (size_t)stored;
+	if (ok && FAILPOINT("notify_before_commit"))
+		ok = err_set(err, ERR_INTERNAL, "failpoint notify_before_commit");
 	return ok ? DB_COMMIT : DB_FAIL;
 }
 

@@ -17,7 +17,7 @@ FAILPOINTS = {
         "processor_before_produce", "processor_produced", "processor_offsets_sent", "processor_committed",
         "processor_restoring", "processor_rebalancing",
     ],
-    "notify-svc": ["notify_stored", "notify_sent"],
+    "notify-svc": ["notify_before_commit", "notify_stored", "notify_sent"],
 }  # fmt: skip
 ACTIONS = ("kill", "stop", "error", "delay:700")
 # How often a step fails that runs at every order, and one that runs now and then.

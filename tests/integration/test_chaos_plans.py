@@ -34,10 +34,9 @@ PLANS = {
     "sleepers": [Fault(at, "sleep", f"processor.{n}", 13) for at, n in ((2, 1), (3.5, 2))],
     "stock": [*on_each("product-svc", 2, "product_reserved", "kill", 0.02)],
     "late-events": [Fault(2, "kill", "kafka", 12)],
-    # What the relay has just sent meets a database that is away.
     "mail": [
-        *on_each("notify-svc", 2, "notify_stored", "kill", 0.1, 4.0), Fault(7, "kill", "mysql", 2),
-        *(Fault(at, "refuse", "net-mysql", 1.5) for at in (11, 14, 17)),
+        *on_each("notify-svc", 2, "notify_stored", "kill", 0.1, 4.0),
+        *(step(7 + n, f"notify-svc.{n + 1}", "notify_before_commit", "error", 0.3, 10.0) for n in range(2)),
     ],
     "calm": [],
 }  # fmt: skip
