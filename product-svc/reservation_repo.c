@@ -19,6 +19,7 @@
 #include <stdlib.h>
 
 #include "db_clock.h"
+#include "failpoint.h"
 #include "money.h"
 
 /* Rounds that decide nobody: rows that come and go under other hands. */
@@ -268,10 +269,14 @@ static enum db_verdict round_tx(struct db_conn *conn, void *arg, struct err *err
 	plan_judge(plan);
 	if (!anybody_fits(plan))
 		return DB_ROLLBACK;
-	return insert_items(conn, plan, err) && take_stock(conn, plan, err) &&
-			       delete_refused(conn, plan, err)
-		       ? DB_COMMIT
-		       : DB_FAIL;
+	if (!insert_items(conn, plan, err) || !take_stock(conn, plan, err) ||
+	    !delete_refused(conn, plan, err))
+		return DB_FAIL;
+	if (FAILPOINT("product_before_commit")) {
+		err_set(err, ERR_INTERNAL, "failpoint product_before_commit");
+		return DB_FAIL;
+	}
+	return DB_COMMIT;
 }
 
 /* ---- the same id again ---- */

@@ -12,7 +12,9 @@ FAILPOINTS = {
         "order_reserved", "order_before_commit", "order_committed", "order_before_reply",
         "relay_produced", "relay_delivered", "relay_before_delete", "relay_deleted",
     ],
-    "product-svc": ["product_reserved", "product_confirm", "product_janitor", "product_janitor_fenced"],
+    "product-svc": [
+        "product_before_commit", "product_reserved", "product_confirm", "product_janitor", "product_janitor_fenced",
+    ],
     "processor": [
         "processor_before_produce", "processor_produced", "processor_offsets_sent", "processor_committed",
         "processor_restoring", "processor_rebalancing",

@@ -32,7 +32,11 @@ PLANS = {
     ],
     # Beyond the group's session time-out: others have their partitions when they wake up in a transaction.
     "sleepers": [Fault(at, "sleep", f"processor.{n}", 13) for at, n in ((2, 1), (3.5, 2))],
-    "stock": [*on_each("product-svc", 2, "product_reserved", "kill", 0.02)],
+    # A slow commit: the other instance reads meanwhile what was there before.
+    "stock": [
+        *on_each("product-svc", 2, "product_before_commit", "delay:150", 0.3, 12.0),
+        *on_each("product-svc", 2, "product_reserved", "kill", 0.02),
+    ],
     "late-events": [Fault(2, "kill", "kafka", 12)],
     "mail": [
         *on_each("notify-svc", 2, "notify_stored", "kill", 0.1, 4.0),
