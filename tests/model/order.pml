@@ -142,6 +142,8 @@ end_idle:
 		:: else
 		fi
 #else
+		/* FAILPOINT product_before_commit: nothing is stored nor answered, which is
+		 * this step not taken: who asked may stop waiting at any time */
 		d_step { round_tx(i) }
 #endif
 		/* FAILPOINT product_reserved: stored, but not answered */
