@@ -175,7 +175,7 @@ class Ours(Engine):
 
     def more(self):
         self.admin = f"127.0.0.1:{Ports({}).get('admin')}"
-        return {"PROCESSOR_GROUP": self.group, "ADMIN_LISTEN": self.admin, "DRAIN_WAIT_MS": "10"}
+        return {"PROCESSOR_GROUP": self.group, "PROCESSOR_SLOT": "0", "ADMIN_LISTEN": self.admin, "DRAIN_WAIT_MS": "10"}
 
 
 class OursInStep(Ours):
