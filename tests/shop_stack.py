@@ -17,6 +17,7 @@ import time
 import pymysql
 import requests
 from confluent_kafka import Consumer, Producer
+from waiting import until  # noqa: F401, for the tests
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 # For shopstack, which knows ports and processes.
@@ -28,17 +29,6 @@ MODE = os.environ.get("SHOP_MODE", "asan")
 MYSQL_BIN = os.environ.get("TEST_DB_SERVER")
 TOKEN_S = 600  # less than TOKEN_TTL_S, 900
 SQL_S = 60  # no statement of a test may take longer
-
-
-def until(check, seconds=20, what="the condition"):
-    """Waits for check() to be true; returns its value."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = check()
-        if value:
-            return value
-        assert time.monotonic() < deadline, f"{what} did not come true in {seconds} s"
-        time.sleep(0.02)
 
 
 def runs(pid):

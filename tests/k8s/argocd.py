@@ -4,6 +4,7 @@ They run as processes of this machine, in a network namespace of their own, and 
 its API server is reached through a unix socket.  Git is a folder here, so no server is needed for it.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -18,6 +19,17 @@ from shop import HERE, ROOT, run, until
 K8S_DIR = pathlib.Path(os.environ.get("K8S_DIR", "/var/tmp/k8s-cluster"))
 START_S = 90
 NAMESPACES = ["shop", "monitoring", "argocd"]
+
+
+@contextlib.contextmanager
+def running(*args, **more):
+    """An ArgoCD that works, and is gone afterwards with all that it made, also when its start failed."""
+    one = ArgoCD(*args, **more)
+    try:
+        yield one.start()
+    finally:
+        one.clean_up()
+        one.stop()
 
 
 class ArgoCD:

@@ -1,16 +1,21 @@
 """The shop in a cluster, as these tests see it: kubectl, and pods that send requests inside."""
 
 import contextlib
+import functools
 import json
 import os
 import pathlib
 import subprocess
-import time
+import sys
 
 import yaml
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+sys.path.append(str(ROOT / "tests"))
+
+import waiting  # noqa: E402
+
 ARCHIVES = pathlib.Path(os.environ.get("K8S_ARCHIVES", ROOT / "build" / "archives"))
 CLUSTER = HERE / "cluster" / "cluster"
 NAMESPACE, CLIENTS = "shop", "shop-clients"
@@ -20,17 +25,8 @@ TOOL_IMAGE = "localhost/shop-test:1"
 STATELESS = ["gateway", "user-svc", "product-svc", "order-svc", "notify-svc", "analytics-svc"]
 PROGRAMS = [*STATELESS, "processor"]
 DEPLOYMENTS = [*STATELESS, "frontend"]
-
-
-def until(check, seconds=60, what="the condition", pause=0.2):
-    """Waits for check() to be true; returns its value."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = check()
-        if value:
-            return value
-        assert time.monotonic() < deadline, f"{what} did not come true in {seconds} s"
-        time.sleep(pause)
+# Each look is a kubectl.
+until = functools.partial(waiting.until, pause=0.2)
 
 
 def run(*command, text=None, check=True, seconds=300):

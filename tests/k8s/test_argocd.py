@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import pytest
-from argocd import ArgoCD, Repository
+from argocd import Repository, running
 from shop import HERE, is_ready, run, until
 
 OVERLAY = "k8s/overlays/local"
@@ -31,12 +31,8 @@ def images(cluster, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def argo(cluster, images, tmp_path_factory):
-    one = ArgoCD(cluster, tmp_path_factory.mktemp("argocd"), resync=RESYNC_S)
-    try:
-        yield one.start()
-    finally:
-        one.clean_up()
-        one.stop()
+    with running(cluster, tmp_path_factory.mktemp("argocd"), resync=RESYNC_S) as one:
+        yield one
 
 
 @pytest.fixture(scope="module")

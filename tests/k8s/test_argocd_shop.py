@@ -6,7 +6,7 @@ import tarfile
 import time
 
 import pytest
-from argocd import ArgoCD, Repository
+from argocd import Repository, running
 from conftest import fill_stock, namespace
 from shop import ARCHIVES, CLIENTS, GATEWAY, HERE, Shop, test_pod, until
 
@@ -45,12 +45,8 @@ def repository(tmp_path_factory):
 def argo(cluster, images, tmp_path_factory):
     next_version = tmp_path_factory.mktemp("next") / "order-svc.tar"
     cluster.load(retagged(ARCHIVES / "order-svc.tar", "docker.io/shop/order-svc:next", next_version))
-    one = ArgoCD(cluster, tmp_path_factory.mktemp("argocd"))
-    try:
-        yield one.start()
-    finally:
-        one.clean_up()
-        one.stop()
+    with running(cluster, tmp_path_factory.mktemp("argocd")) as one:
+        yield one
 
 
 @pytest.fixture(scope="module")
