@@ -8,6 +8,7 @@
  * is used up.
  */
 #include <assert.h>
+#include <malloc.h>
 #include <stdlib.h>
 
 #include "events_consumer_internal.h"
@@ -177,6 +178,8 @@ static void check_caught_up(struct events_consumer *consumer)
 	consumer->caught_up = true;
 	log_info("caught up", LOG_STR("topic", consumer->topic_name),
 		 LOG_INT("partitions", consumer->started));
+	/* What was read ahead of us until now will not be needed again. */
+	malloc_trim(0);
 	if (consumer->cfg.on_caught_up)
 		consumer->cfg.on_caught_up(consumer->cfg.arg);
 }

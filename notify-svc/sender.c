@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "failpoint.h"
 #include "id.h"
@@ -47,6 +48,7 @@ struct sender {
 	struct notice_claim claim;
 	bool claiming;
 	bool again; /* woken while claiming */
+	bool claims_fail;
 	int64_t claim_ms;
 	struct notice_backlog backlog;
 	bool counting;
@@ -131,6 +133,19 @@ static void check_drained(struct sender *sender)
 	sender->drained = NULL;
 }
 
+/* Others at the same rows pass by themselves: new mails come in at the same place. A
+ * database that is away is news, once. */
+static void note_unclaimed(struct sender *sender, const struct err *err)
+{
+	if (strcmp(err->slug, "database_busy") == 0) {
+		log_info("nothing claimed", LOG_STR("why", err->text));
+		return;
+	}
+	if (!sender->claims_fail)
+		log_warn("nothing claimed", LOG_STR("why", err->text));
+	sender->claims_fail = true;
+}
+
 static void on_claimed(const struct err *err, void *arg)
 {
 	struct sender *sender = arg;
@@ -138,11 +153,10 @@ static void on_claimed(const struct err *err, void *arg)
 
 	sender->claiming = false;
 	pace_return(&sender->pace, sender->claim.max - n);
-	/* Busy passes by itself: new mails come in at the same place. */
-	if (err && err->code == ERR_BUSY)
-		log_info("nothing claimed", LOG_STR("why", err->text));
-	else if (err)
-		log_warn("nothing claimed", LOG_STR("why", err->text));
+	if (err)
+		note_unclaimed(sender, err);
+	else
+		sender->claims_fail = false;
 	for (size_t i = 0; i < n; i++)
 		take(sender, &sender->claim.notices[i]);
 	if (sender->again || (n > 0 && n == sender->claim.max))

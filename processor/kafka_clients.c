@@ -27,12 +27,15 @@ typedef const char *const property[2];
  * call that waits for it for a stuck engine; by default the library waits as long
  * as a transaction lives, whatever the time-out of the call.
  * linger: a commit writes all its records at once and then waits for them.
+ * retry.backoff: while the brokers still finish the transaction before, they refuse
+ * the offsets of the next; 100 ms, the default, would be longer than a transaction.
  * Queues: what a transaction of MAX_TXN_RECORDS may produce.
  */
 static property producer_properties[] = {
 	{"transaction.timeout.ms", TXN_TIMEOUT},
 	{"socket.timeout.ms", "10000"},
 	{"linger.ms", "1"},
+	{"retry.backoff.ms", "5"},
 	{"compression.codec", "lz4"},
 	{"queue.buffering.max.messages", "200000"},
 	{"queue.buffering.max.kbytes", "65536"},
@@ -46,7 +49,7 @@ static property producer_properties[] = {
  * queued, fetch.max: what is read ahead is bounded by kilobytes; see prefetch.c. An
  * answer may be several times larger in memory, because events compress well.
  * fetch.min, fetch.wait: a fetch costs a broker as much with one event as with a
- * hundred, so it waits for 64 KB, or 10 ms; less than what a transaction waits.
+ * hundred, so it waits for 64 KB, or 5 ms; less than what a transaction waits.
  */
 static property consumer_properties[] = {
 	{"isolation.level", "read_committed"},
@@ -60,7 +63,7 @@ static property consumer_properties[] = {
 	{"queued.max.messages.kbytes", TEXT(PREFETCH_KBYTES)},
 	{"fetch.max.bytes", "2097152"},
 	{"fetch.min.bytes", "65536"},
-	{"fetch.wait.max.ms", "10"},
+	{"fetch.wait.max.ms", "5"},
 	{"check.crcs", "true"},
 	{NULL, NULL},
 };

@@ -24,7 +24,7 @@ const struct config_entry settings_config[] = {
 	CFG_INT(struct settings, commit_interval_ms, "COMMIT_INTERVAL_MS", "50", 1, 10000,
 		"ms between two transactions; twice with more than 2,500 events a "
 		"second"),
-	CFG_INT(struct settings, commit_quiet_ms, "COMMIT_QUIET_INTERVAL_MS", "20", 1,
+	CFG_INT(struct settings, commit_quiet_ms, "COMMIT_QUIET_INTERVAL_MS", "15", 1,
 		10000, "the same with less than 1,200 events a second"),
 	CFG_INT(struct settings, restore_timeout_ms, "RESTORE_TIMEOUT_MS", "120000", 1000,
 		600000,

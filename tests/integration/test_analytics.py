@@ -179,6 +179,17 @@ def test_follows_changes_and_folds(analytics):
     until(lambda: analytics.metric("shop_analytics_unknown_results_total") == 1)
 
 
+def test_what_was_read_back_is_no_burden(analytics):
+    """A start takes all records in as fast as they come; what remains of that is what they say."""
+    for v in range(1, 60_001):
+        analytics.user(1 + v % 30, v=v)
+        if v % 10_000 == 0:
+            analytics.flush()
+    analytics.start()
+    until(lambda: analytics.metric("shop_analytics_users") == 30)
+    assert analytics.process.rss_kb() < 20_000
+
+
 def test_not_ready_before_the_end_that_it_saw(analytics):
     """A transaction that is open at the end hides records that were there at the start."""
     writer = analytics.stack.kafka_producer(transactional_id=analytics.topic)

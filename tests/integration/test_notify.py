@@ -123,6 +123,20 @@ def test_events_wait_for_the_database(shop, customer):
     assert len(shop.mails(email)) == 2
 
 
+def test_that_nothing_can_be_claimed_is_said_once(shop):
+    """Every second it is tried again; a line each time would hide the rest of the log."""
+    said = lambda: [len(re.findall('"warn".*"nothing claimed"', shop.log(f"notify-svc.{n}"))) for n in (1, 2)]  # noqa: E731
+    before = said()
+    for turn in (1, 2):
+        admin(shop, "RENAME TABLE notifications TO notifications_away")
+        try:
+            time.sleep(3.5)  # three tries and more
+        finally:
+            admin(shop, "RENAME TABLE notifications_away TO notifications")
+        assert said() == [n + turn for n in before]
+        time.sleep(2.5)  # one that works
+
+
 def test_poison_is_passed_over(shop, customer):
     user, _, email = customer
     before = metric(shop, "shop_events_poison_total"), metric(shop, "shop_events_ignored_total")
