@@ -125,7 +125,7 @@ bool txn_begin(struct engine *engine)
 	engine->txn_deadline_ms = earliest > now + GATHER_MS ? earliest : now + GATHER_MS;
 	engine->txn_begun_ms = now;
 	engine->txn_events = 0;
-	engine->txn_broken = false;
+	engine->txn_broken = engine->txn_left_open = false;
 	engine->in_txn = true;
 	return true;
 }
@@ -271,23 +271,26 @@ static rd_kafka_topic_partition_list_t *touched_offsets(const struct engine *eng
 	return list;
 }
 
-/* Even when no offset moved: the group's generation that goes with them is
- * what keeps a process out that lost its partitions without noticing. */
+/* Also those that did not move: the group's generation that goes with them is what
+ * keeps a process out that lost its partitions without noticing. Without any the
+ * library would ask nobody, so then there is no transaction. */
 static enum verdict send_offsets(struct engine *engine)
 {
 	rd_kafka_topic_partition_list_t *list = touched_offsets(engine);
 	rd_kafka_consumer_group_metadata_t *member =
 		rd_kafka_consumer_group_metadata(engine->consumer);
 	int64_t deadline = time_mono_ms() + OFFSETS_MS;
-	enum verdict verdict;
+	enum verdict verdict = ABORT;
 
-	do {
+	while (list->cnt > 0) {
 		verdict = judge(engine, "send_offsets",
 				rd_kafka_send_offsets_to_transaction(
 					engine->producer, list, member, call_ms(engine)));
 		if (verdict == AGAIN && time_mono_ms() > deadline)
 			verdict = ABORT;
-	} while (once_more(engine, verdict));
+		if (!once_more(engine, verdict))
+			break;
+	}
 	rd_kafka_consumer_group_metadata_destroy(member);
 	rd_kafka_topic_partition_list_destroy(list);
 	return verdict;
@@ -337,12 +340,21 @@ static enum verdict commit(struct engine *engine)
 	return verdict == DONE ? finish(engine) : verdict;
 }
 
+/* Told to stop, and a step did not get through in one try. It is not begun again:
+ * what was written would be written twice, and by then perhaps for partitions of
+ * somebody else. The next process with this id aborts it at once. */
+static void leave_open(struct engine *engine)
+{
+	engine->txn_left_open = true;
+	log_warn("a transaction is left open: the brokers did not end it in time");
+}
+
 void txn_commit(struct engine *engine, bool rewind)
 {
 	uint64_t started_us = time_mono_us();
 	enum verdict verdict;
 
-	if (!engine->in_txn)
+	if (!engine->in_txn || engine->txn_left_open)
 		return;
 	verdict = commit(engine);
 	if (verdict == DONE) {
@@ -351,6 +363,8 @@ void txn_commit(struct engine *engine, bool rewind)
 			engine_fail(engine, "failpoint processor_committed");
 	} else if (verdict == ABORT) {
 		txn_abort(engine, rewind);
+	} else if (verdict == AGAIN) {
+		leave_open(engine);
 	}
 }
 
@@ -400,19 +414,19 @@ void txn_abort(struct engine *engine, bool rewind)
 {
 	enum verdict verdict;
 
-	if (!engine->in_txn)
+	if (!engine->in_txn || engine->txn_left_open)
 		return;
 	do {
 		verdict = judge(
 			engine, "abort",
 			rd_kafka_abort_transaction(engine->producer, call_ms(engine)));
 	} while (once_more(engine, verdict));
-	if (verdict != DONE) {
-		/* Stopping: the next process with this id aborts it at once. */
-		if (verdict != AGAIN)
-			engine_again(engine, "cannot abort a transaction");
+	if (verdict == AGAIN)
+		leave_open(engine);
+	else if (verdict != DONE)
+		engine_again(engine, "cannot abort a transaction");
+	if (verdict != DONE)
 		return;
-	}
 	engine->in_txn = false;
 	metric_add(engine->metrics.aborts, 1);
 	log_warn("transaction aborted, doing it again");

@@ -73,7 +73,8 @@ struct engine {
 
 	/* the open transaction */
 	bool in_txn;
-	bool txn_broken; /* it has to be aborted */
+	bool txn_broken;    /* it has to be aborted */
+	bool txn_left_open; /* told to stop: nothing more is done about it */
 	int64_t txn_begun_ms, txn_deadline_ms, last_commit_ms;
 	int64_t rate; /* events a second, of late */
 	unsigned txn_events;

@@ -3,6 +3,7 @@
 import json
 import time
 
+import kafka_proxy as kp
 import pytest
 import requests
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -20,6 +21,21 @@ def test_stop_under_load_ends_the_transaction(alone):
             until(lambda one=processor: one.metric("commits_total") >= 2)
             assert processor.stop() == 0
             assert alone.undecided() == []
+    alone.start()
+    alone.exact(model)
+
+
+def test_stop_while_a_coordinator_is_slow(alone, proxy):
+    """A transaction that cannot be ended in time is left to the heir, and not written a second time."""
+    model = Model("slow")
+    processor = alone.start(COMMIT_QUIET_INTERVAL_MS=200, KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{proxy.port}")
+    with Load(alone, model):
+        until(lambda: processor.metric("commits_total") >= 3)
+        proxy.delay(kp.ADD_OFFSETS_TO_TXN, 11)  # longer than a call
+        until(lambda: proxy.faults[kp.ADD_OFFSETS_TO_TXN].left == 0)
+        processor.child.terminate()
+        processor.child.wait(30)
+        assert "left open" in processor.text()
     alone.start()
     alone.exact(model)
 
