@@ -156,8 +156,8 @@ static bool send_batch(struct publisher *pub, size_t n, struct err *err)
 {
 	int timeout_ms = atomic_load(&pub->quit) ? LAST_SEND_MS : SEND_MS;
 
-	if (FAILPOINT("relay_produced"))
-		return err_set(err, ERR_INTERNAL, "failpoint relay_produced");
+	if (FAILPOINT("relay_before_produce"))
+		return err_set(err, ERR_INTERNAL, "failpoint relay_before_produce");
 	return events_producer_send(pub->producer, pub->cfg->topic, pub->records, n,
 				    timeout_ms, err);
 }

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 FAILPOINTS = {
     "order-svc": [
         "order_reserved", "order_before_commit", "order_committed", "order_before_reply",
-        "relay_produced", "relay_delivered", "relay_before_delete", "relay_deleted",
+        "relay_before_produce", "relay_produced", "relay_delivered", "relay_before_delete", "relay_deleted",
     ],
     "product-svc": [
         "product_before_commit", "product_reserved", "product_confirm", "product_janitor", "product_janitor_fenced",

@@ -22,7 +22,7 @@ PLANS = {
     ],
     "lost-answers": [Fault(1, "lose", "net-mysql", 16)],
     "relay": [
-        *on_each("order-svc", 3, "relay_produced", "kill", 0.2), Fault(11, "burst", "order-svc", 5, {"every": 0.7}),
+        *on_each("order-svc", 3, "relay_before_produce", "kill", 0.2), Fault(11, "burst", "order-svc", 5, {"every": 0.7}),
     ],
     # Smaller numbers of the outbox become visible after larger ones. One instance only: its end would make up for it.
     "late-commits": [step(1, "order-svc.1", "order_before_commit", "delay:300", 0.5, 15.0)],

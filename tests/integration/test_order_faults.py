@@ -16,7 +16,7 @@ from shop_stack import until
 
 ORDER = {"user_id": 1, "product_id": "LAPTOP001", "quantity": 1}
 PLACE = ["order_reserved", "order_before_commit", "order_committed", "order_before_reply"]
-RELAY = ["relay_produced", "relay_delivered", "relay_before_delete", "relay_deleted"]
+RELAY = ["relay_before_produce", "relay_produced", "relay_delivered", "relay_before_delete", "relay_deleted"]
 
 
 @pytest.fixture

@@ -180,6 +180,16 @@ inline time_out()
 	i = ROWS
 }
 
+/* All of it is under way when the process ends, or waits no longer. */
+inline no_report()
+{
+	d_step {
+		i = 0;
+		time_out();
+		i = 0
+	}
+}
+
 /* Fills `delivered` by the reports. */
 inline send()
 {
@@ -321,9 +331,15 @@ end_idle:
 		relay_repo_delete();
 		delivered = 0;
 #endif
-		FAILPOINT(relay_produced)
+		FAILPOINT(relay_before_produce)
 		:: fault() -> forget(); goto turn
 		:: fault() -> goto open
+		END_FAILPOINT
+	};
+	atomic {
+		FAILPOINT(relay_produced)
+		:: fault() -> no_report(); forget(); goto turn
+		:: fault() -> no_report(); goto open
 		END_FAILPOINT
 	};
 	send();
