@@ -174,7 +174,12 @@ static void tick(struct engine *engine, int64_t now_ms)
 	show(engine);
 	if (in_contact(engine, now_ms))
 		close_idle_windows(engine, now_ms);
-	if (now_ms < engine->next_probe_ms || engine->in_txn)
+}
+
+/* Waits for a broker, so not while a transaction is open. */
+static void probe(struct engine *engine, int64_t now_ms)
+{
+	if (engine->failed || engine->in_txn || now_ms < engine->next_probe_ms)
 		return;
 	engine->next_probe_ms = now_ms + PROBE_MS;
 	clients_check_topics(engine);
@@ -211,6 +216,7 @@ static void turn(struct engine *engine)
 		txn_commit(engine, true);
 	else if (now_ms >= engine->next_tick_ms)
 		tick(engine, now_ms);
+	probe(engine, now_ms);
 }
 
 /* ---- the thread ---- */
