@@ -22,7 +22,8 @@ struct feed {
 	void *arg;
 	struct loop_timer *tick;
 	int64_t as_of_ms, started_ms;
-	struct metric *m_bad, *m_back, *m_unknown, *m_users, *m_age, *m_last;
+	struct metric *m_bad, *m_back, *m_unknown, *m_users, *m_age, *m_last,
+		*m_dropped;
 };
 
 static void note_current(struct feed *feed)
@@ -98,6 +99,7 @@ static void on_tick(void *arg)
 
 	note_current(feed);
 	metric_set(feed->m_users, (int64_t)users_count(feed->users));
+	metric_set(feed->m_dropped, windows_dropped(feed->windows));
 	metric_set(feed->m_age,
 		   time_now_ms() - (feed->as_of_ms ? feed->as_of_ms : feed->started_ms));
 	loop_timer_start(feed->tick, TICK_MS);
@@ -114,6 +116,9 @@ static void add_metrics(struct feed *feed, struct metrics *metrics)
 					  "records of an unknown kind", NULL);
 	feed->m_users = metrics_gauge(metrics, "shop_analytics_users",
 				      "users kept in memory", NULL);
+	feed->m_dropped = metrics_gauge(
+		metrics, "shop_analytics_windows_dropped",
+		"windows beyond the 14 days that are kept: not in by_window", NULL);
 	feed->m_age = metrics_gauge(metrics, "shop_analytics_age_seconds",
 				    "time since the data was known to be current, or "
 				    "since the start",

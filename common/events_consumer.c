@@ -333,8 +333,10 @@ struct events_consumer *events_consumer_new(struct loop *loop,
 	add_metrics(consumer, metrics);
 	if (make_client(consumer, cfg, err) && make_wake(consumer, err) &&
 	    make_queues(consumer, err)) {
+		bool all_leaders = c->start == EVENTS_EVERYTHING;
+
 		consumer->probe = events_probe_new(loop, consumer->rk, consumer->topic,
-						   on_probed, consumer, err);
+						   all_leaders, on_probed, consumer, err);
 		if (consumer->probe) {
 			loop_timer_start(consumer->tick, 0);
 			return consumer;

@@ -1,5 +1,6 @@
 /*
- * events_probe.c - asks the brokers for the topic's metadata.
+ * events_probe.c - asks the brokers for the topic's metadata, and the leaders for the
+ * ends of its partitions.
  *
  * librdkafka has only a blocking call for this, so it runs on a thread of its
  * own.  An answer proves that a broker is reachable, which nothing else does
@@ -17,6 +18,7 @@ struct events_probe {
 	struct work_pool *pool; /* one thread */
 	rd_kafka_t *rk;
 	rd_kafka_topic_t *topic;
+	bool all_leaders;
 	events_probe_cb cb;
 	void *arg;
 	bool running;
@@ -24,6 +26,24 @@ struct events_probe {
 	rd_kafka_resp_err_t error;
 	int partitions;
 };
+
+/* Any broker answers for metadata; where a partition ends only its leader can say. */
+static rd_kafka_resp_err_t ask_leaders(const struct events_probe *probe)
+{
+	rd_kafka_topic_partition_list_t *list =
+		rd_kafka_topic_partition_list_new(probe->partitions);
+	rd_kafka_resp_err_t error;
+
+	for (int p = 0; p < probe->partitions; p++)
+		rd_kafka_topic_partition_list_add(
+			list, rd_kafka_topic_name(probe->topic), p)
+			->offset = RD_KAFKA_OFFSET_END;
+	error = rd_kafka_offsets_for_times(probe->rk, list, ANSWER_MS);
+	for (int i = 0; i < list->cnt && !error; i++)
+		error = list->elems[i].err;
+	rd_kafka_topic_partition_list_destroy(list);
+	return error;
+}
 
 static void ask(void *worker, void *arg)
 {
@@ -42,6 +62,8 @@ static void ask(void *worker, void *arg)
 	else
 		probe->partitions = answer->topics[0].partition_cnt;
 	rd_kafka_metadata_destroy(answer);
+	if (!probe->error && probe->all_leaders)
+		probe->error = ask_leaders(probe);
 }
 
 static void on_asked(enum work_end end, void *arg)
@@ -54,14 +76,15 @@ static void on_asked(enum work_end end, void *arg)
 }
 
 struct events_probe *events_probe_new(struct loop *loop, rd_kafka_t *rk,
-				      rd_kafka_topic_t *topic, events_probe_cb cb,
-				      void *arg, struct err *err)
+				      rd_kafka_topic_t *topic, bool all_leaders,
+				      events_probe_cb cb, void *arg, struct err *err)
 {
 	const struct work_config cfg = {.name = "kafka", .threads = 1, .max_queue = 1};
 	struct events_probe *probe = xcalloc(1, sizeof(*probe));
 
 	probe->rk = rk;
 	probe->topic = topic;
+	probe->all_leaders = all_leaders;
 	probe->cb = cb;
 	probe->arg = arg;
 	probe->pool = work_pool_new(loop, &cfg, err);

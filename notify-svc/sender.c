@@ -255,6 +255,7 @@ static void on_address(void *arg)
 	}
 	job->text = mail_text(&job->notice, sender->cfg.from, address->email,
 			      address->name, time_now_ms(), &job->mail.len);
+	job->mail.begin_by_ms = job->claimed_ms + BEGIN_MS;
 	job->mail.to = address->email;
 	job->mail.text = job->text;
 	smtp_send(sender->cfg.smtp, &job->mail, on_sent, job);

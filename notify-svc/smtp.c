@@ -12,6 +12,7 @@
 
 #include "mail.h"
 #include "str.h"
+#include "timeutil.h"
 #include "work.h"
 
 #define CONNECT_MS 3000
@@ -92,6 +93,12 @@ static void send_mail(void *worker, void *arg)
 	CURLcode code;
 	long answer = 0;
 
+	if (time_mono_ms() > mail->begin_by_ms) {
+		mail->end = SMTP_LATER;
+		snprintf(mail->why, sizeof(mail->why),
+			 "it waited too long for its turn");
+		return;
+	}
 	mail->read = 0;
 	snprintf(to, sizeof(to), "<%s>", mail->to);
 	list = curl_slist_append(NULL, to);

@@ -36,8 +36,9 @@ struct smtp_mail {
 	const char *to;
 	const char *text; /* with headers, CRLF */
 	size_t len;
-	enum smtp_end end; /* filled */
-	char why[256];     /* filled when not sent */
+	int64_t begin_by_ms; /* monotonic; not begun by then: SMTP_LATER */
+	enum smtp_end end;   /* filled */
+	char why[256];       /* filled when not sent */
 	/* private */
 	size_t read;
 	struct smtp *smtp;

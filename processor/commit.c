@@ -34,19 +34,6 @@
 
 enum verdict { DONE, AGAIN, ABORT, FATAL };
 
-/* All of it is cured by new clients, but for a second process with our slot. */
-static void fatal(struct engine *engine, const char *call, rd_kafka_error_t *error)
-{
-	rd_kafka_resp_err_t code = rd_kafka_error_code(error);
-
-	if (code == RD_KAFKA_RESP_ERR__FENCED ||
-	    code == RD_KAFKA_RESP_ERR_PRODUCER_FENCED)
-		engine_fenced(engine, call, rd_kafka_error_string(error));
-	else
-		engine_again(engine, "%s: %s: %s", call, rd_kafka_error_name(error),
-			     rd_kafka_error_string(error));
-}
-
 /* Takes `error`, which may be NULL. */
 static enum verdict judge(struct engine *engine, const char *call,
 			  rd_kafka_error_t *error)
@@ -59,7 +46,7 @@ static enum verdict judge(struct engine *engine, const char *call,
 		return DONE;
 	}
 	if (rd_kafka_error_is_fatal(error))
-		fatal(engine, call, error);
+		engine_fatal(engine, call, error);
 	else if (rd_kafka_error_txn_requires_abort(error))
 		verdict = ABORT;
 	else if (rd_kafka_error_is_retriable(error))

@@ -96,6 +96,18 @@ bool engine_fenced(struct engine *engine, const char *call, const char *why)
 			   call, why, engine->cfg->slot);
 }
 
+void engine_fatal(struct engine *engine, const char *call, const rd_kafka_error_t *error)
+{
+	rd_kafka_resp_err_t code = rd_kafka_error_code(error);
+
+	if (code == RD_KAFKA_RESP_ERR__FENCED ||
+	    code == RD_KAFKA_RESP_ERR_PRODUCER_FENCED)
+		engine_fenced(engine, call, rd_kafka_error_string(error));
+	else
+		engine_again(engine, "%s: %s: %s", call, rd_kafka_error_name(error),
+			     rd_kafka_error_string(error));
+}
+
 /* ---- turns ---- */
 
 static int wait_ms(const struct engine *engine)

@@ -96,6 +96,8 @@ void engine_turned(struct engine *engine);
 /* Kafka holds another process for the owner of our slot. Begins again, unless
  * that did not help several times: then the process has to end. */
 bool engine_fenced(struct engine *engine, const char *call, const char *why);
+/* All of it is cured by new clients, but for a second process with our slot. */
+void engine_fatal(struct engine *engine, const char *call, const rd_kafka_error_t *error);
 /* A broker answered. */
 void engine_contact(struct engine *engine);
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "engine_internal.h"
+#include "events_internal.h"
 #include "log.h"
 #include "timeutil.h"
 
@@ -81,39 +82,6 @@ static property reader_properties[] = {
 	{NULL, NULL},
 };
 
-static bool set(rd_kafka_conf_t *conf, const char *name, const char *value,
-		struct err *err)
-{
-	char why[256];
-
-	if (rd_kafka_conf_set(conf, name, value, why, sizeof(why)) == RD_KAFKA_CONF_OK)
-		return true;
-	return err_set(err, ERR_INTERNAL, "kafka client: %s: %s", name, why);
-}
-
-static bool set_all(rd_kafka_conf_t *conf, property *properties, struct err *err)
-{
-	for (; (*properties)[0]; properties++) {
-		if (!set(conf, (*properties)[0], (*properties)[1], err))
-			return false;
-	}
-	return true;
-}
-
-/* Takes `conf` in any case. */
-static rd_kafka_t *client_new(rd_kafka_type_t type, rd_kafka_conf_t *conf,
-			      struct err *err)
-{
-	char why[256];
-	rd_kafka_t *rk = rd_kafka_new(type, conf, why, sizeof(why));
-
-	if (rk)
-		return rk;
-	rd_kafka_conf_destroy(conf);
-	err_set(err, ERR_INPUT, "kafka client: %s", why);
-	return NULL;
-}
-
 /* With a delivery callback commits take 2.5 ms instead of 11: the library
  * waits in larger steps without one. */
 static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *msg, void *opaque)
@@ -134,9 +102,9 @@ static rd_kafka_t *producer_new(struct engine *engine, struct err *err)
 	if (!conf)
 		return NULL;
 	rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
-	if (set(conf, "transactional.id", engine->id, err) &&
-	    set_all(conf, producer_properties, err))
-		return client_new(RD_KAFKA_PRODUCER, conf, err);
+	if (events_set(conf, "transactional.id", engine->id, err) &&
+	    events_set_all(conf, producer_properties, err))
+		return events_client_new(RD_KAFKA_PRODUCER, conf, err);
 	rd_kafka_conf_destroy(conf);
 	return NULL;
 }
@@ -153,11 +121,11 @@ static rd_kafka_t *consumer_new(struct engine *engine, struct err *err)
 		 engine->cfg->restore_timeout_ms + 60000);
 	rd_kafka_conf_set_opaque(conf, engine);
 	rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
-	if (set(conf, "group.id", engine->cfg->group, err) &&
-	    set(conf, "group.instance.id", engine->id, err) &&
-	    set(conf, "max.poll.interval.ms", poll_ms, err) &&
-	    set_all(conf, consumer_properties, err))
-		return client_new(RD_KAFKA_CONSUMER, conf, err);
+	if (events_set(conf, "group.id", engine->cfg->group, err) &&
+	    events_set(conf, "group.instance.id", engine->id, err) &&
+	    events_set(conf, "max.poll.interval.ms", poll_ms, err) &&
+	    events_set_all(conf, consumer_properties, err))
+		return events_client_new(RD_KAFKA_CONSUMER, conf, err);
 	rd_kafka_conf_destroy(conf);
 	return NULL;
 }
@@ -169,10 +137,10 @@ rd_kafka_t *clients_reader(struct engine *engine, const char *isolation)
 	rd_kafka_t *reader = NULL;
 
 	/* The library wants a group even of a consumer that never joins one. */
-	if (conf && set(conf, "group.id", engine->id, &err) &&
-	    set(conf, "isolation.level", isolation, &err) &&
-	    set_all(conf, reader_properties, &err))
-		reader = client_new(RD_KAFKA_CONSUMER, conf, &err);
+	if (conf && events_set(conf, "group.id", engine->id, &err) &&
+	    events_set(conf, "isolation.level", isolation, &err) &&
+	    events_set_all(conf, reader_properties, &err))
+		reader = events_client_new(RD_KAFKA_CONSUMER, conf, &err);
 	else if (conf)
 		rd_kafka_conf_destroy(conf);
 	if (!reader)
@@ -298,9 +266,7 @@ static bool take_slot(struct engine *engine)
 		log_warn("init_transactions",
 			 LOG_STR("why", rd_kafka_error_string(error)));
 		if (!again)
-			engine_fail(engine, "init_transactions: %s: %s",
-				    rd_kafka_error_name(error),
-				    rd_kafka_error_string(error));
+			engine_fatal(engine, "init_transactions", error);
 		rd_kafka_error_destroy(error);
 		pause_ms(engine, RETRY_MS);
 	}
