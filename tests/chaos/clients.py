@@ -127,7 +127,7 @@ class Buyer(Client):
 
     def wish(self):
         rnd, crowd = self.random, self.crowd
-        user = rnd.choice(crowd.users[:1] if rnd.random() < 0.5 else crowd.users)
+        user = rnd.choice(crowd.hot_users if rnd.random() < 0.5 else crowd.users)
         body = {"user_id": user, "items": self.items()}
         key = f"{self.name}-{len(self.made)}"
         order = self.make(Request("order", user, "/api/orders", body, key))
@@ -226,7 +226,8 @@ class Crowd:
         self.seed, self.base, self.pause_s = seed, stack.gateway, pause_s
         self.stopping, self.deadline = threading.Event(), float("inf")
         self.admin_token = stack.login("admin")
-        self.users = [stack.new_user()[0] for _ in range(users)]
+        self.users = stack.new_users(users)
+        self.hot_users = self.users[:2]  # rivals for a user's numbers; a wrong total stays with the others
         self.keyless_user = stack.new_user()[0]
         self.hot = [stack.new_product(stock=20, price=9.99 + n) for n in range(3)]
         self.plenty = [stack.new_product(stock=1_000_000, price=0.01 + 7 * n) for n in range(3)]

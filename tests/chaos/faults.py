@@ -144,7 +144,7 @@ def hold_rows(ctx, fault):
 def deadlock(ctx, fault):
     """A rival that takes the rows in the wrong order: somebody is the victim, again and again."""
     until = time.monotonic() + fault.seconds
-    users, products = ctx.crowd.users, ctx.crowd.hot
+    users, products = ctx.crowd.users[:6], ctx.crowd.hot
     while time.monotonic() < until:
         with ctx.root() as db, db.cursor() as cursor:
             cursor.execute("BEGIN")

@@ -89,8 +89,9 @@ class Sitting:
 
     def run(self, seed, seconds, faults=None, enough=None, most=0, **people):
         """`enough(orders, deaths)`: the load goes on until it says yes, at most for `most` seconds.
-        `people`: other than usual, as Crowd takes them."""
+        `people`: other than those of the seed, or than usual with a plan of one's own, as Crowd takes them."""
         chosen = plan.make(seed, seconds, self.instances, self.kinds) if faults is None else faults
+        people = {**plan.people(seed), **people} if faults is None else people
         run = Run(seed, seconds, chosen)
         self.shop.events.clear()
         crowd = Crowd(self.stack, seed, **people)

@@ -1,5 +1,6 @@
 """The checks of a chaos run find what they are there for: one damaged story each, and the true one passes."""
 
+import contextlib
 import os
 import re
 import signal
@@ -382,6 +383,35 @@ def test_consecutive_seeds_deal_out_every_fault():
     assert met == {(step, action) for _, step, action in plan.deck_of_failpoints()}
     assert {one.rpartition(" ")[2] for one in DECK} <= {fault.kind for fault in dealt}
     assert plan.make(7, 30, INSTANCES, DECK) == plan.make(7, 30, INSTANCES, DECK) != plan.make(8, 30, INSTANCES, DECK)
+
+
+def test_seeded_runs_have_many_users_and_varied_haste(monkeypatch):
+    """A wrong result must be able to be the last of its user."""
+    taken = []
+
+    def crowd(stack, seed, **people):
+        taken.append(people)
+        raise StackError("enough")
+
+    monkeypatch.setattr("chaos.sitting.Crowd", crowd)
+    sitting = Sitting.__new__(Sitting)
+    sitting.shop, sitting.stack = SimpleNamespace(events=[]), None
+    sitting.instances, sitting.kinds = INSTANCES, DECK
+    for seed in range(20):
+        with contextlib.suppress(StackError):
+            sitting.run(seed, 30)
+    assert len(taken) == 20 and all(80 <= one["users"] <= 120 for one in taken)
+    assert all(len({one[name] for one in taken}) > 2 for name in ("users", "buyers", "pause_s"))
+    with contextlib.suppress(StackError):
+        sitting.run(1, 30, [])
+    assert "users" not in taken[-1], "a plan of one's own names its people"
+
+
+def test_many_users_are_made_at_once(stack):
+    users = stack.new_users(30)
+    assert len(set(users)) == 30
+    product = stack.new_product(stock=10)
+    assert stack.order(users[0], product, 1).status_code == stack.order(users[-1], product, 1).status_code == 201
 
 
 def test_every_failpoint_of_the_programs_is_in_the_deck():
