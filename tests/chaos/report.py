@@ -64,7 +64,7 @@ def enter(folder, runs, brokers, kafka):
             rows.writerow((
                 began, now, run.seed, brokers, kafka, f"{run.seconds:.0f}", len(run.faults),
                 sum(one.kind == "failpoint" for one in run.faults), sum(run.deaths.values()),
-                run.counts["orders placed"], run.counts["attempts"], after_load(run),
+                run.counts.get("orders placed", 0), run.counts.get("attempts", 0), after_load(run),
                 "; ".join(finding.name for finding in run.broken),
             ))  # fmt: skip
 

@@ -19,6 +19,7 @@ from .watcher import AT_ANY_MOMENT, Watcher
 REST_S = 45  # most that a run waits for rest
 HEAL_S = 90  # for the last fault to end after the load
 WARM_UP_S = 4
+ENDED = "the run came to its end"
 AFTERMATH_S = 15  # from the end of a fault until whoever was hit sends mail as before
 
 
@@ -34,9 +35,16 @@ class Run:
     players: list = field(default_factory=list)
     events: list = field(default_factory=list)
     users: set = field(default_factory=set)
+    crowd: Crowd | None = None
+    watcher: Watcher | None = None
     deaths: dict = field(default_factory=dict)
     mails_at: float = 0  # when they may be looked at, whatever is on its way then
     mails_early: bool = False  # before that, when nobody is sending: no sender can have died
+
+    @property
+    def ended(self):
+        """Did it come to its end?  Else its stack is in no state for another one."""
+        return all(finding.ok for finding in self.findings if finding.name == ENDED)
 
     @property
     def broken(self):
@@ -94,22 +102,44 @@ class Sitting:
         people = {**plan.people(seed), **people} if faults is None else people
         run = Run(seed, seconds, chosen)
         self.shop.events.clear()
-        crowd = Crowd(self.stack, seed, **people)
+        try:
+            self.play(run, people, enough, most)
+        except BaseException as error:
+            run.findings.append(Finding(ENDED, False, f"{type(error).__name__}: {error}"))
+            self.abandon(run)
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            self.keep(run)
+        return run
+
+    @staticmethod
+    def abandon(run):
+        """Nobody goes on: another stack may stand in the same place."""
+        if run.watcher:
+            run.watcher.done.set()
+        if run.crowd:
+            run.crowd.deadline = time.monotonic()
+            run.crowd.stopping.set()
+        for player in run.players:
+            if player.is_alive():
+                player.join(HEAL_S)
+
+    def play(self, run, people, enough, most):
+        run.crowd = crowd = Crowd(self.stack, run.seed, **people)
         run.users = set(crowd.all_users())
-        watcher = Watcher(self.stack.json, crowd)
-        context = Context(self.shop, crowd, seed)
-        chance = random.Random(f"watchman {seed}")
+        run.watcher = watcher = Watcher(self.stack.json, crowd)
+        context = Context(self.shop, crowd, run.seed)
+        chance = random.Random(f"watchman {run.seed}")
         with Watchman(self.shop, lambda: chance.uniform(0, 1.5), lambda: chance.choice((0.5, 4, 13))) as watchman:
+            run.deaths = watchman.deaths
             watcher.start()
             self.load(run, crowd, context)
             self.go_on(run, lambda: enough is None or enough(self.placed(crowd), sum(watchman.deaths.values())), most)
             self.heal(run, crowd)
         watcher.finish()
-        run.deaths = watchman.deaths
         self.check(run, crowd, watcher, watchman)
-        run.counts.update(self.count(crowd), **context.counts, **self.lost_answers())
-        self.keep(run, crowd)
-        return run
+        run.counts.update(**context.counts, **self.lost_answers())
 
     def load(self, run, crowd, context):
         began = time.monotonic()
@@ -139,22 +169,24 @@ class Sitting:
         run.times["last answers"] = round(time.monotonic() - began, 1)
 
     def check(self, run, crowd, watcher, watchman):
+        """What needs nothing of the stack comes first: the rest may raise."""
+        run.findings += check_made(run.players)
+        run.findings.append(Finding("the watchman was awake", not watchman.errors, "; ".join(watchman.errors[:2])))
+        crashes = "; ".join(watchman.crashes[:4])
+        run.findings.append(Finding("nobody crashes", not crashes, crashes or f"{sum(run.deaths.values())} deaths"))
+        run.findings += oracle.check_seen(crowd, watcher, run.seconds)
+        run.findings += self.seen_by(watcher)
+        self.note_disturbances(run)
+        self.waiting.append(run)
         run.times["rest"], finding = rest.check(self.stack.json, REST_S)
         run.findings.append(finding)
         began = time.monotonic()
         events = Events(self.stack.json, keep_ids=True)
         run.findings += invariants.check(self.stack.json, events=events)
-        run.findings += self.seen_by(watcher)
         with database(self.stack.json) as db:
             run.findings += oracle.check(db, crowd)
         run.findings += self.baseline.check(self.shop)
-        run.findings += check_made(run.players)
-        run.findings.append(Finding("the watchman was awake", not watchman.errors, "; ".join(watchman.errors[:2])))
-        crashes = "; ".join(watchman.crashes[:4])
-        run.findings.append(Finding("nobody crashes", not crashes, crashes or f"{sum(run.deaths.values())} deaths"))
         run.times["check"] = round(time.monotonic() - began, 1)
-        self.note_disturbances(run)
-        self.waiting.append(run)
         self.check_mails(events)
 
     @staticmethod
@@ -191,11 +223,19 @@ class Sitting:
             self.waiting.remove(run)
             self.write(run)
 
-    def finish(self):
-        """The mails of the last runs."""
-        while self.waiting:
-            time.sleep(1)
-            self.check_mails()
+    def finish(self, patient=True):
+        """The mails of the last runs; without patience they are told as not looked at."""
+        why = "the sitting was ended"
+        while self.waiting and patient:
+            try:
+                self.check_mails()
+                time.sleep(1 if self.waiting else 0)
+            except Exception as error:
+                why, patient = f"{type(error).__name__}: {error}", False
+        for run in self.waiting[:]:
+            self.waiting.remove(run)
+            run.findings.append(Finding("its mails were looked at", False, why))
+            self.write(run)
 
     # ---- the report ----
 
@@ -219,12 +259,15 @@ class Sitting:
         lines = self.shop.net.lines if self.shop.net else {}
         return {f"lost answers of {name}, in all": line.seen().get("lost answers", 0) for name, line in lines.items()}
 
-    def keep(self, run, crowd):
+    def keep(self, run):
+        """Also of a run that raised."""
         run.events = list(self.shop.events)
         self.runs.append(run)
+        if run.crowd:
+            run.counts = {**self.count(run.crowd), **run.counts}
         self.write(run)
         with open(self.reports / f"chaos-{run.seed}.jsonl", "w", encoding="utf-8") as out:
-            for one in crowd.requests:
+            for one in run.crowd.requests if run.crowd else ():
                 out.write(json.dumps(one, default=vars) + "\n")
 
     def write(self, run):

@@ -1,9 +1,13 @@
 """The checks of a chaos run find what they are there for: one damaged story each, and the true one passes."""
 
 import contextlib
+import http.server
+import importlib.machinery
+import importlib.util
 import os
 import re
 import signal
+import sys
 import threading
 import time
 from types import SimpleNamespace
@@ -11,11 +15,11 @@ from types import SimpleNamespace
 import pymysql
 import pytest
 import requests
-from chaos import faults, mails, oracle, plan, rest
-from chaos.clients import Attempt, Crowd, Request
+from chaos import faults, mails, oracle, plan, report, rest
+from chaos.clients import Attempt, Buyer, Crowd, Reader, Request, Sender
 from chaos.faults import DECK
 from chaos.shop import INSTANCES, Shop, Watchman, remove_earlier, why_ended
-from chaos.sitting import Sitting
+from chaos.sitting import Run, Sitting
 from chaos.watcher import AT_ANY_MOMENT, Watcher
 from invariants import Database, cents
 from shop_stack import ROOT, until
@@ -23,6 +27,13 @@ from shopstack import proc
 from shopstack.ui import StackError
 
 USER, OTHER = 7, 8
+
+
+def load_tool(name):
+    loader = importlib.machinery.SourceFileLoader(name.replace("-", "_"), str(ROOT / "tools" / name))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
+    loader.exec_module(module)
+    return module
 
 
 def attempt(status, code="", body=None):
@@ -174,6 +185,166 @@ def test_open_requests_and_an_empty_shelf_are_found():
     assert not ok(oracle.check_open([wish("open", attempt(503, "database_busy"))]))
     assert not ok(oracle.check_open([wish("never sent")]))
     assert not ok(oracle.check_shelf(SimpleNamespace(negative=[("P", -1)], looks=1)))
+
+
+def test_a_500_is_found():
+    def found(*attempts, others=()):
+        return [one.ok for one in oracle.check_internal([wish("key", *attempts)], others)] != [True]
+
+    assert not found(attempt(503, "database_busy"), attempt(0, "ReadTimeout"), attempt(201, body=order_body(1)))
+    assert found(attempt(500, "internal"), attempt(201, body=order_body(1)))
+    assert found(attempt(500, "")) and found(attempt(502, "internal"))
+    assert found(others=["500 internal of product P"])
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    """Whatever is asked for, the server's `text` under its `status`."""
+
+    def answer(self):
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", str(len(self.server.text)))
+        self.end_headers()
+        self.wfile.write(self.server.text)
+
+    do_GET = answer  # noqa: N815
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.answer()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def answers():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        server.base = f"http://127.0.0.1:{server.server_port}"
+        yield server
+        server.shutdown()
+
+
+@pytest.mark.parametrize("text", [b"[]", b'"order"', b"null", b'{"order_id": 1'])
+def test_an_answer_that_is_no_object_is_an_attempt(text, answers):
+    """One that says nothing: the order may be there."""
+    answers.status, answers.text = 201, text
+    order = wish("key")
+    one = Sender(answers.base).send(order, 5)
+    assert order.attempts == [one] and (one.status, one.kind, order.order_id) == (201, "maybe", None)
+
+
+def test_a_reader_tells_a_500(answers):
+    answers.status, answers.text = 500, b'{"code": "internal"}'
+    reader = Reader(SimpleNamespace(base=answers.base, hot=["P"], stopping=threading.Event()))
+    reader.start()
+    until(lambda: reader.broken)
+    reader.crowd.stopping.set()
+    reader.join(10)
+    assert not reader.errors and reader.looks == 0
+
+
+def observers(orders=10, looks=10, seen=10):
+    answered = [wish(f"key {n}", attempt(201, body=order_body(n))) for n in range(orders)]
+    reader = SimpleNamespace(looks=looks, errors=[])
+    crowd = SimpleNamespace(requests=answered, clients=[SimpleNamespace(errors=[])], reader=reader)
+    return crowd, SimpleNamespace(looks=seen, errors=[])
+
+
+def names_broken(findings):
+    return {one.name for one in findings if not one.ok}
+
+
+def test_who_saw_nothing_found_nothing():
+    assert names_broken(oracle.check_seen(*observers(), 30)) == set()
+    for few in ({"orders": 0}, {"looks": 0}, {"seen": 0}):
+        assert names_broken(oracle.check_seen(*observers(**few), 30)) == {"enough was seen"}
+
+
+def breaks_down(*_, **__):
+    raise KeyError("stock")
+
+
+def test_an_observer_that_breaks_down_is_found(monkeypatch):
+    """Each of them, and the twin of a client's request."""
+    stopping = threading.Event()
+    crowd = SimpleNamespace(
+        seed=1, base="", stopping=stopping, pause_s=0, deadline=0, hot=["P"], plenty=["P"], all_users=lambda: [USER],
+        admin_token="", users=[USER], hot_users=[USER],
+    )  # fmt: skip
+    monkeypatch.setattr("chaos.watcher.Database", breaks_down)
+    buyer, reader, watcher = Buyer(crowd, 0), Reader(crowd), Watcher(None, crowd)
+    buyer.wish = breaks_down
+    monkeypatch.setattr("chaos.clients.requests.Session", lambda: SimpleNamespace(get=breaks_down, close=lambda: None))
+    for thread in (buyer, reader, watcher):
+        thread.start()
+        thread.join(10)
+    told = SimpleNamespace(requests=[], clients=[buyer], reader=reader)
+    found = {one.name: one for one in oracle.check_seen(told, watcher, 30)}["no observer broke down"]
+    assert not found.ok and all(f"{kind}: KeyError" in found.detail for kind in ("Buyer", "Reader", "Watcher"))
+    twin = Buyer(crowd, 1)
+    monkeypatch.setattr("chaos.clients.Sender", lambda _: SimpleNamespace(send=breaks_down, http=reader))
+    monkeypatch.setattr(reader, "close", lambda: None, raising=False)
+    twin.sender = SimpleNamespace(send=lambda *_: None)
+    twin.twins(wish("key"), 1)
+    assert twin.errors
+
+
+@pytest.fixture
+def bare_sitting(tmp_path, monkeypatch):
+    """Without a stack: its crowd cannot be made."""
+    monkeypatch.setattr("chaos.sitting.Crowd", breaks_down)
+    sitting = Sitting.__new__(Sitting)
+    sitting.shop, sitting.stack, sitting.left_out = SimpleNamespace(events=[(0, "seen")]), None, []
+    sitting.reports, sitting.runs, sitting.waiting = tmp_path / "reports", [], []
+    return sitting
+
+
+def test_a_run_that_raises_is_told(bare_sitting):
+    run = bare_sitting.run(7, 30, [])
+    assert names_broken(run.findings) == {"the run came to its end"} and not run.ended
+    assert "KeyError" in (bare_sitting.reports / "chaos-7.md").read_text()
+    report.enter(bare_sitting.reports, bare_sitting.runs, 1, "3")
+    assert "the run came to its end" in (bare_sitting.reports / "chaos-runs.csv").read_text()
+
+
+def test_a_run_that_is_ended_from_outside_is_told(bare_sitting, monkeypatch):
+    def ended(*_, **__):
+        sys.exit(1)
+
+    monkeypatch.setattr("chaos.sitting.Crowd", ended)
+    with pytest.raises(SystemExit):
+        bare_sitting.run(7, 30, [])
+    assert bare_sitting.runs[0].broken and (bare_sitting.reports / "chaos-7.md").exists()
+
+
+def test_mails_that_cannot_be_looked_at_are_told(bare_sitting):
+    for patient in (True, False):
+        run = Run(7, 30, [])
+        bare_sitting.waiting, bare_sitting.check_mails = [run], breaks_down
+        bare_sitting.finish(patient)
+        assert names_broken(run.findings) == {"its mails were looked at"} and not bare_sitting.waiting
+
+
+@pytest.mark.parametrize("error", [SystemExit(1), KeyError("x")])
+def test_runs_before_one_that_raises_are_entered(error, tmp_path, monkeypatch):
+    """By tools/run-chaos, whatever ends the sitting."""
+    tool = load_tool("run-chaos")
+    run = Run(1, 30, [])
+    done = []
+
+    def second(seed, _):
+        if seed > 1:
+            raise error
+        sitting.runs.append(run)
+        return run
+
+    sitting = SimpleNamespace(run=second, runs=[], finish=done.append)
+    monkeypatch.setattr(tool, "started", lambda *_: contextlib.nullcontext(sitting))
+    args = SimpleNamespace(seed=1, runs=3, minutes=1, seconds=30, brokers=1, kafka=None, reports=tmp_path)
+    with pytest.raises(type(error)):
+        list(tool.sittings(args, tmp_path))
+    assert done == [False] and len((tmp_path / "chaos-runs.csv").read_text().splitlines()) == 2
 
 
 def test_what_the_documentation_calls_undone_is_undone():
@@ -385,7 +556,7 @@ def test_consecutive_seeds_deal_out_every_fault():
     assert plan.make(7, 30, INSTANCES, DECK) == plan.make(7, 30, INSTANCES, DECK) != plan.make(8, 30, INSTANCES, DECK)
 
 
-def test_seeded_runs_have_many_users_and_varied_haste(monkeypatch):
+def test_seeded_runs_have_many_users_and_varied_haste(bare_sitting, monkeypatch):
     """A wrong result must be able to be the last of its user."""
     taken = []
 
@@ -394,16 +565,12 @@ def test_seeded_runs_have_many_users_and_varied_haste(monkeypatch):
         raise StackError("enough")
 
     monkeypatch.setattr("chaos.sitting.Crowd", crowd)
-    sitting = Sitting.__new__(Sitting)
-    sitting.shop, sitting.stack = SimpleNamespace(events=[]), None
-    sitting.instances, sitting.kinds = INSTANCES, DECK
+    bare_sitting.instances, bare_sitting.kinds = INSTANCES, DECK
     for seed in range(20):
-        with contextlib.suppress(StackError):
-            sitting.run(seed, 30)
+        bare_sitting.run(seed, 30)
     assert len(taken) == 20 and all(80 <= one["users"] <= 120 for one in taken)
     assert all(len({one[name] for one in taken}) > 2 for name in ("users", "buyers", "pause_s"))
-    with contextlib.suppress(StackError):
-        sitting.run(1, 30, [])
+    bare_sitting.run(1, 30, [])
     assert "users" not in taken[-1], "a plan of one's own names its people"
 
 
