@@ -38,6 +38,9 @@ class Run:
     crowd: Crowd | None = None
     watcher: Watcher | None = None
     deaths: dict = field(default_factory=dict)
+    healed: float = 0
+    renewed: list = field(default_factory=list)  # at the end, to get rid of failpoints
+    disturbances: list = field(default_factory=list)  # of whoever sends mail
     mails_at: float = 0  # when they may be looked at, whatever is on its way then
     mails_early: bool = False  # before that, when nobody is sending: no sender can have died
 
@@ -60,7 +63,6 @@ class Sitting:
         self.instances = instances or INSTANCES
         self.reports = pathlib.Path(reports)
         self.waiting = []  # runs whose mails are not checked yet
-        self.disturbances = []  # (since, until) of whoever sends mail
         self.runs = []
 
     def __enter__(self):
@@ -101,6 +103,7 @@ class Sitting:
         chosen = plan.make(seed, seconds, self.instances, self.kinds) if faults is None else faults
         people = {**plan.people(seed), **people} if faults is None else people
         run = Run(seed, seconds, chosen)
+        self.runs.append(run)
         self.shop.events.clear()
         try:
             self.play(run, people, enough, most)
@@ -129,22 +132,24 @@ class Sitting:
         run.crowd = crowd = Crowd(self.stack, run.seed, **people)
         run.users = set(crowd.all_users())
         run.watcher = watcher = Watcher(self.stack.json, crowd)
-        context = Context(self.shop, crowd, run.seed)
         chance = random.Random(f"watchman {run.seed}")
         with Watchman(self.shop, lambda: chance.uniform(0, 1.5), lambda: chance.choice((0.5, 4, 13))) as watchman:
             run.deaths = watchman.deaths
             watcher.start()
-            self.load(run, crowd, context)
+            self.load(run, crowd)
             self.go_on(run, lambda: enough is None or enough(self.placed(crowd), sum(watchman.deaths.values())), most)
             self.heal(run, crowd)
         watcher.finish()
         self.check(run, crowd, watcher, watchman)
-        run.counts.update(**context.counts, **self.lost_answers())
+        run.counts.update(**sum((player.ctx.counts for player in run.players), collections.Counter()), **self.lost_answers())
 
-    def load(self, run, crowd, context):
+    def load(self, run, crowd):
         began = time.monotonic()
         run.began = time.time()
-        run.players = [Player(context, fault, began, began + run.seconds) for fault in run.faults]
+        run.players = [
+            Player(Context(self.shop, crowd, run.seed, n), fault, began, began + run.seconds)
+            for n, fault in enumerate(run.faults)
+        ]
         crowd.start()
         for player in run.players:
             player.start()
@@ -161,7 +166,8 @@ class Sitting:
 
     def heal(self, run, crowd):
         began = time.monotonic()
-        self.shop.heal()
+        run.healed = time.time()
+        run.renewed = self.shop.heal()
         run.times["heal"] = round(time.monotonic() - began, 1)
         began = time.monotonic()
         hang = not crowd.finish(20)
@@ -174,6 +180,10 @@ class Sitting:
         run.findings.append(Finding("the watchman was awake", not watchman.errors, "; ".join(watchman.errors[:2])))
         crashes = "; ".join(watchman.crashes[:4])
         run.findings.append(Finding("nobody crashes", not crashes, crashes or f"{sum(run.deaths.values())} deaths"))
+        left = self.shop.with_failpoints()
+        run.findings.append(Finding("no failpoint is left", not left, ", ".join(left)))
+        trouble = self.shop.net.trouble() if self.shop.net else []
+        run.findings.append(Finding("the proxies did no wrong", not trouble, "; ".join(trouble[:4])))
         run.findings += oracle.check_seen(crowd, watcher, run.seconds)
         run.findings += self.seen_by(watcher)
         self.note_disturbances(run)
@@ -198,10 +208,23 @@ class Sitting:
     # ---- mails, checked when every lease is over ----
 
     def note_disturbances(self, run):
-        guilty = [player for player in run.players if mails.disturbs(player.fault)]
-        for since, until in [player.times() for player in guilty]:
-            self.disturbances.append((since, until + AFTERMATH_S))
-        run.mails_at, run.mails_early = time.time() + mails.WINDOW_S, not guilty
+        senders = self.instances.get("notify-svc", 1)
+        for player in run.players:
+            if mails.disturbs(player.fault):
+                since, until = player.times()
+                most = mails.most_again(player.fault, player.effect or 0, until - since, senders)
+                run.disturbances.append(mails.Disturbance(since, until + AFTERMATH_S, most))
+        ended = sum(name.startswith("notify-svc") for name in run.renewed)
+        if ended:
+            run.disturbances.append(mails.Disturbance(run.healed, time.time() + AFTERMATH_S, ended * mails.SLOTS))
+        run.mails_at, run.mails_early = time.time() + mails.WINDOW_S, not run.disturbances
+
+    def disturbances(self, run):
+        """Those of the run, and of its neighbours as far as a lease reaches."""
+        return [
+            one for other in self.runs for one in other.disturbances
+            if run.began <= one.until + mails.WINDOW_S and one.since <= run.mails_at
+        ]  # fmt: skip
 
     def sending(self):
         """Mails in somebody's hands, be he dead or alive."""
@@ -219,7 +242,7 @@ class Sitting:
         self.mailbox.look()
         for run in due:
             own = [event for event, user in events.ids.items() if user in run.users]
-            run.findings += mails.check(self.mailbox, own, events.ids, self.disturbances)
+            run.findings += mails.check(self.mailbox, own, events.ids, self.disturbances(run))
             self.waiting.remove(run)
             self.write(run)
 
@@ -262,7 +285,6 @@ class Sitting:
     def keep(self, run):
         """Also of a run that raised."""
         run.events = list(self.shop.events)
-        self.runs.append(run)
         if run.crowd:
             run.counts = {**self.count(run.crowd), **run.counts}
         self.write(run)

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import re
 import signal
+import socket
 import sys
 import threading
 import time
@@ -18,12 +19,15 @@ import requests
 from chaos import faults, mails, oracle, plan, report, rest
 from chaos.clients import Attempt, Buyer, Crowd, Reader, Request, Sender
 from chaos.faults import DECK
-from chaos.shop import INSTANCES, Shop, Watchman, remove_earlier, why_ended
+from chaos.holders import Holders
+from chaos.net import Line, Net
+from chaos.shop import INSTANCES, Shop, Watchman, layout_of, look_at, remove_earlier, why_ended
 from chaos.sitting import Run, Sitting
 from chaos.watcher import AT_ANY_MOMENT, Watcher
 from invariants import Database, cents
 from shop_stack import ROOT, until
 from shopstack import proc
+from shopstack.store import Store, locked
 from shopstack.ui import StackError
 
 USER, OTHER = 7, 8
@@ -354,7 +358,8 @@ def test_what_the_documentation_calls_undone_is_undone():
 
 
 def test_missing_second_and_foreign_mails_are_found():
-    def found(sent, disturbances=()):
+    def found(sent, spans=()):
+        disturbances = [mails.Disturbance(since, until, 1) for since, until in spans]
         box = SimpleNamespace(sent=sent, strange=[])
         return {one.name for one in mails.check(box, ["a", "b"], {"a": 1, "b": 1}, disturbances) if not one.ok}
 
@@ -367,12 +372,60 @@ def test_missing_second_and_foreign_mails_are_found():
     assert found(twice, [(165, 170)]) == found(twice, [(10, 20)]) == {"a second e-mail only in the documented window"}
 
 
+def test_a_fault_excuses_no_more_mails_than_were_under_way():
+    twice = {f"e{n}": [100, 110 + n] for n in range(mails.SLOTS + 1)}
+    one = [mails.Disturbance(95, 105, mails.SLOTS)]
+    assert len(mails.unexplained(twice, one)) == 1
+    assert mails.unexplained(twice, [*one, mails.Disturbance(90, 101, 1)]) == []
+    assert mails.unexplained({"thrice": [100, 110, 120]}, [mails.Disturbance(95, 125, 1)]) == ["thrice"]
+    assert mails.unexplained({"late": [100, 300]}, one) == ["late"], "long after every lease"
+
+
+def test_what_a_fault_can_send_again():
+    def most(kind, target, strikes, seconds=3):
+        return mails.most_again(plan.Fault(0, kind, target, seconds), strikes, seconds, 2)
+
+    assert most("kill", "notify-svc.1", 1) == mails.SLOTS and most("kill", "notify-svc.1", 0) == 0
+    assert most("lose", "net-mail", 5) == 5 and most("lose", "net-mail", 0) == 0
+    assert most("kill", "mysql", 1) == 2 * mails.SLOTS < most("vanish", "net-mysql", 9, 12)
+    source, head = ((ROOT / "notify-svc" / name).read_text() for name in ("sender.c", "smtp.h"))
+    threads = int(re.search(r"#define SMTP_THREADS (\d+)", head)[1])
+    assert int(re.search(r"#define SLOTS +\((\d) \* SMTP_THREADS\)", source)[1]) * threads == mails.SLOTS
+
+
+@pytest.mark.parametrize("target", ["user-svc.1", "gateway", "order-svc.1", "kafka", "net-kafka"])
+def test_who_sends_no_mail_excuses_none(target):
+    assert not mails.disturbs(plan.Fault(0, "kill", target, 0))
+
+
+def test_faults_excuse_mails_of_their_run_and_lease_only():
+    def player(target, since):
+        one = faults.Player(faults.Context(None, None, 1, 0), plan.Fault(0, "kill", target, 0), 0, 0)
+        one.since, one.until = since, since + 1
+        one.ctx.did()
+        return one
+
+    now = time.time()
+    sitting = Sitting.__new__(Sitting)
+    sitting.instances = INSTANCES
+    old, last, this = (Run(n, 30, [], began=now - ago) for n, ago in enumerate((400, 100, 30)))
+    sitting.runs = [old, last, this]
+    for run in sitting.runs:
+        run.players = [player("mail", run.began + 10), player("user-svc.1", run.began)]
+        sitting.note_disturbances(run)
+        assert [one.since for one in run.disturbances] == [run.began + 10] and not run.mails_early
+    assert sitting.disturbances(this) == last.disturbances + this.disturbances
+    calm = Run(3, 30, [], renewed=["notify-svc.2"], healed=now)
+    sitting.note_disturbances(calm)
+    assert [one.most for one in calm.disturbances] == [mails.SLOTS], "a kill at the end counts, too"
+
+
 def test_a_mail_on_its_way_is_waited_for():
     """Not for ever, and for longer if its sender may be dead."""
     rows, now = [], time.time()
     sitting = Sitting.__new__(Sitting)
     sitting.mailbox = SimpleNamespace(sent={}, strange=[], look=lambda: None)
-    sitting.write, sitting.disturbances = lambda _: None, []
+    sitting.write, sitting.runs = lambda _: None, []
     sitting.sending = lambda: rows
 
     def checked(mails_at, early):
@@ -471,6 +524,176 @@ def test_a_crash_while_it_is_stopped_is_seen(tmp_path):
         shop.stop("one")
         until(lambda: watchman.crashes)
     assert watchman.crashes == ["one: SIGABRT"] and not watchman.errors
+
+
+def stack_of_one(folder, program, **env):
+    """A shop of one process of ours, which no watchman looks after."""
+    shop = Shop.__new__(Shop)
+    shop.stack, shop.failpoints, shop.away, shop.events = SimpleNamespace(dir=folder), {}, Holders(), []
+    with locked(layout_of(shop.stack)) as store:
+        store.start("one", argv=["/bin/sh", "-c", program], env=env, cwd=str(folder), kind="one")
+    return shop
+
+
+@pytest.fixture
+def sleeper(tmp_path):
+    shop = stack_of_one(tmp_path, "exec sleep 60")
+    yield shop
+    proc.kill(shop.entries()["one"])
+
+
+def alive(shop):
+    """The one that is known; SIGKILL takes a moment."""
+    return proc.alive(shop.entries()["one"])
+
+
+def test_a_failpoint_that_comes_or_goes_during_a_start_is_not_missed(sleeper, monkeypatch):
+    """The watchman has read the words of before and has not started the process yet: it must be ended again."""
+    shop, reading, start = sleeper, threading.Event(), Store.again
+
+    def slowly(store, name):
+        reading.set()
+        time.sleep(0.3)
+        return start(store, name)
+
+    monkeypatch.setattr(Store, "again", slowly)
+    for change, right in ((shop.add_failpoint, ["one"]), (shop.drop_failpoint, [])):
+        proc.kill(shop.entries()["one"])
+        reading.clear()
+        watchman = threading.Thread(target=shop.begin, args=("one",))
+        watchman.start()
+        reading.wait(10)
+        change("one", "step:1:kill", signal.SIGKILL)
+        watchman.join(10)
+        if not alive(shop):
+            shop.begin("one")
+        assert shop.with_failpoints() == right
+
+
+def test_a_failpoint_that_is_left_is_seen(tmp_path):
+    for words, found in (("step:1:kill", ["one"]), ("", [])):
+        shop = stack_of_one(tmp_path, "exec sleep 60", FAILPOINTS=words)
+        until(lambda shop=shop: b"sleep" in open(f"/proc/{shop.entries()['one']['pid']}/cmdline", "rb").read())
+        assert shop.with_failpoints() == found
+        proc.kill(shop.entries()["one"])
+
+
+@pytest.mark.parametrize("words", ["step:1:kill", ""])
+def test_only_who_has_a_failpoint_is_renewed_at_the_end(words, tmp_path):
+    """A young process would hide from the look at memory and descriptors what an old one holds."""
+    shop = stack_of_one(tmp_path, "exec sleep 60", FAILPOINTS=words)
+    shop.failpoints = {"one": [words] if words else []}
+    shop.stack.refresh, shop.ready = lambda: None, lambda: []
+    try:
+        assert shop.heal() == (["one"] if words else [])
+        assert alive(shop) == (not words)
+    finally:
+        proc.kill(shop.entries()["one"])
+
+
+def state_of(shop):
+    return look_at(shop.entries()["one"]["pid"])[0]
+
+
+def test_faults_on_one_target_do_not_end_each_other(sleeper):
+    """Two sleeps, and a failpoint that comes during a sleep."""
+    shop, fault = sleeper, plan.Fault(0, "sleep", "one", 1)
+    heals = [faults.sleep(faults.Context(shop, None, 1, n), fault) for n in range(2)]
+    until(lambda: state_of(shop) == "T")
+    heals[0]()
+    shop.add_failpoint("one", "step:1:kill", signal.SIGKILL)
+    time.sleep(0.1)  # a signal that was sent has arrived by then
+    assert state_of(shop) == "T" and "one" in shop.away
+    heals[1]()
+    until(lambda: not alive(shop), what="that it ends when it wakes up")
+    assert "one" not in shop.away
+
+
+def test_faults_on_one_line_do_not_end_each_other():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        line = Line("mysql", 0, server.getsockname()[1])
+        try:
+            line.freeze()
+            line.freeze()
+            line.refuse()
+            line.accept()
+            line.thaw()
+            assert not line.flowing.is_set(), "one holds it still"
+            line.thaw()
+            assert line.flowing.is_set()
+            line.pace(delay_s=0.4)
+            line.pace(bytes_per_s=5000)
+            line.unpace(bytes_per_s=5000)
+            assert (line.delay_s, line.bytes_per_s) == (0.4, 0)
+            line.unpace(delay_s=0.4)
+            assert (line.delay_s, line.bytes_per_s) == (0, 0)
+        finally:
+            line.close()
+
+
+def test_what_a_proxy_did_wrong_is_told_once():
+    """A look at a run takes them all; nobody closes the proxies one by one."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        line = Line("mysql", 0, server.getsockname()[1])
+        line.errors.append(KeyError("api"))
+        net = Net.__new__(Net)
+        net.lines = {"mysql": line}
+        assert net.trouble() == ["mysql: KeyError('api')"] and net.trouble() == []
+        line.close()
+
+
+def test_choices_are_those_of_the_fault():
+    """Whatever other faults do meanwhile; and the page tells them."""
+    def chosen(index, disturb):
+        mine, other = (faults.Context(None, None, 7, n) for n in (index, index + 1))
+        for _ in range(disturb):
+            other.random.random()
+        values = [mine.random.uniform(0, 1), mine.random.choice("abcdef"), mine.random.randint(1, 9), mine.end_signal()]
+        return values, mine.random.chosen
+
+    values, kept = chosen(3, 0)
+    assert values == kept == chosen(3, 5)[0] != chosen(4, 0)[0]
+    player = faults.Player(faults.Context(None, None, 7, 3), plan.Fault(0, "kill", "x", 0), 0, 0)
+    player.ctx.end_signal()
+    run = Run(7, 30, [], players=[player])
+    assert player.chosen() in ("SIGKILL", "SIGTERM") and player.chosen() in "".join(report.time_line(run))
+
+
+def test_a_fault_without_effect_is_told(tmp_path, sleeper):
+    def played(kind, target):
+        player = faults.Player(faults.Context(sleeper, None, 1, 0), plan.Fault(0, kind, target, 0), 0, 0)
+        player.run()
+        assert not player.errors
+        return player
+
+    players = [played("kill", "one"), played("kill", "one")]
+    assert [player.effect for player in players] == [1, 0], "the second one met a dead process"
+    run = Run(1, 30, [player.fault for player in players], players=players)
+    report.enter(tmp_path, [run], 1, "3")
+    head, row = (line.split(",") for line in (tmp_path / "chaos-runs.csv").read_text().splitlines())
+    assert row[head.index("without effect")] == "1"
+    assert sum("without effect" in line for line in report.time_line(run)) == 1
+
+
+def test_strikes_of_a_failpoint_are_counted(tmp_path):
+    def line(step, action):
+        return f'{{"level":"warn","msg":"failpoint","name":"{step}","action":{action}}}\n'
+
+    log = tmp_path / "log" / "one.log"
+    log.parent.mkdir()
+    log.write_text(line("mine", 0))
+    hits = faults.Hits(SimpleNamespace(dir=tmp_path), "one", {"step": "mine", "action": "delay:700"})
+    assert hits.count() == 0
+    with open(log, "a") as out:
+        out.write(line("mine", 3) + line("mine", 0) + line("other", 3) + "\n" + line("mine", 3))
+    assert hits.count() == 2
+
+
+def test_a_list_with_other_columns_is_kept(tmp_path):
+    (tmp_path / "chaos-runs.csv").write_text("began,other\n1,2\n")
+    report.enter(tmp_path, [Run(1, 30, [])], 1, "3")
+    report.enter(tmp_path, [Run(2, 30, [])], 1, "3")
+    assert sorted(len(path.read_text().splitlines()) for path in tmp_path.glob("*.csv")) == [2, 3]
 
 
 def test_a_watchman_in_trouble_says_so():
