@@ -37,6 +37,7 @@ class Run:
     users: set = field(default_factory=set)
     crowd: Crowd | None = None
     watcher: Watcher | None = None
+    watchman: Watchman | None = None
     deaths: dict = field(default_factory=dict)
     healed: float = 0
     renewed: list = field(default_factory=list)  # at the end, to get rid of failpoints
@@ -112,7 +113,10 @@ class Sitting:
             self.abandon(run)
             if not isinstance(error, Exception):
                 raise
+            for player in run.players:
+                player.join(HEAL_S)
         finally:
+            run.findings += self.look_back(run)
             self.keep(run)
         return run
 
@@ -124,9 +128,6 @@ class Sitting:
         if run.crowd:
             run.crowd.deadline = time.monotonic()
             run.crowd.stopping.set()
-        for player in run.players:
-            if player.is_alive():
-                player.join(HEAL_S)
 
     def play(self, run, people, enough, most):
         run.crowd = crowd = Crowd(self.stack, run.seed, **people)
@@ -134,13 +135,13 @@ class Sitting:
         run.watcher = watcher = Watcher(self.stack.json, crowd)
         chance = random.Random(f"watchman {run.seed}")
         with Watchman(self.shop, lambda: chance.uniform(0, 1.5), lambda: chance.choice((0.5, 4, 13))) as watchman:
-            run.deaths = watchman.deaths
+            run.watchman, run.deaths = watchman, watchman.deaths
             watcher.start()
             self.load(run, crowd)
             self.go_on(run, lambda: enough is None or enough(self.placed(crowd), sum(watchman.deaths.values())), most)
             self.heal(run, crowd)
         watcher.finish()
-        self.check(run, crowd, watcher, watchman)
+        self.check(run, crowd)
         run.counts.update(**sum((player.ctx.counts for player in run.players), collections.Counter()), **self.lost_answers())
 
     def load(self, run, crowd):
@@ -174,18 +175,22 @@ class Sitting:
         run.findings.append(Finding("no client hangs", not hang, ""))
         run.times["last answers"] = round(time.monotonic() - began, 1)
 
-    def check(self, run, crowd, watcher, watchman):
-        """What needs nothing of the stack comes first: the rest may raise."""
-        run.findings += check_made(run.players)
-        run.findings.append(Finding("the watchman was awake", not watchman.errors, "; ".join(watchman.errors[:2])))
-        crashes = "; ".join(watchman.crashes[:4])
-        run.findings.append(Finding("nobody crashes", not crashes, crashes or f"{sum(run.deaths.values())} deaths"))
+    def look_back(self, run):
+        """What was seen while it ran, also of a run that raised."""
+        if not run.watchman:
+            return
+        yield from check_made(run.players)
+        errors, crashes = run.watchman.errors, "; ".join(run.watchman.crashes[:4])
+        yield Finding("the watchman was awake", not errors, "; ".join(errors[:2]))
+        yield Finding("nobody crashes", not crashes, crashes or f"{sum(run.deaths.values())} deaths")
+        yield from oracle.check_seen(run.crowd, run.watcher, run.seconds)
+        yield from self.seen_by(run.watcher)
+
+    def check(self, run, crowd):
         left = self.shop.with_failpoints()
         run.findings.append(Finding("no failpoint is left", not left, ", ".join(left)))
         trouble = self.shop.net.trouble() if self.shop.net else []
         run.findings.append(Finding("the proxies did no wrong", not trouble, "; ".join(trouble[:4])))
-        run.findings += oracle.check_seen(crowd, watcher, run.seconds)
-        run.findings += self.seen_by(watcher)
         self.note_disturbances(run)
         self.waiting.append(run)
         run.times["rest"], finding = rest.check(self.stack.json, REST_S)

@@ -312,6 +312,28 @@ def test_a_run_that_raises_is_told(bare_sitting):
     assert "the run came to its end" in (bare_sitting.reports / "chaos-runs.csv").read_text()
 
 
+def test_a_run_that_raises_tells_what_was_seen_before(bare_sitting, monkeypatch):
+    """A crash, and damage, and a fault that was not made."""
+    crowd, watcher = observers()
+    watcher.seen, watcher.done = [(0, next(iter(AT_ANY_MOMENT)), ["row"])], threading.Event()
+    crowd.stopping = threading.Event()
+
+    def play(run, *_):
+        run.crowd, run.watcher = crowd, watcher
+        run.watchman = SimpleNamespace(errors=[], crashes=["order-svc.1: SIGSEGV"])
+        run.players = [faults.Player(None, plan.Fault(0, "kill", "x", 0), 0, 0)]
+        run.players[0].start()  # without a shop that fails
+        raise AssertionError("not ready in time")
+
+    bare_sitting.play, bare_sitting.count = play, lambda _: {}
+    monkeypatch.setattr(crowd, "requests", [SimpleNamespace(what="order", order_id=1)] * 10)
+    found = names_broken(bare_sitting.run(7, 30, []).findings)
+    assert found == {
+        "the run came to its end", "nobody crashes", next(iter(AT_ANY_MOMENT)), "every fault was made and healed",
+    }  # fmt: skip
+    assert crowd.stopping.is_set() and watcher.done.is_set(), "nobody goes on"
+
+
 def test_a_run_that_is_ended_from_outside_is_told(bare_sitting, monkeypatch):
     def ended(*_, **__):
         sys.exit(1)
