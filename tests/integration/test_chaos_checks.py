@@ -519,6 +519,15 @@ def test_what_is_still_on_its_way_is_found(stack):
     assert rest.check(stack.json, 30)[1].ok
 
 
+def test_who_gives_up_waiting_tells_all_that_is_open(monkeypatch):
+    """An open transaction may be why results are late."""
+    simple = {"admin_token": "", "lags": {"analytics": 3}, "mails_waiting": 0, "group_lag": 2, "undecided": 1}
+    for name, value in simple.items():
+        monkeypatch.setattr(rest, name, lambda *_, value=value: dict(value) if isinstance(value, dict) else value)
+    monkeypatch.setattr(rest, "database", lambda _: contextlib.nullcontext())
+    assert {"analytics", "open transactions", "group processor"} <= set(rest.wait(None, 0.1)[1])
+
+
 def test_a_crash_is_no_end_with_a_reason():
     error = '{"level":"error","msg":"the engine is stuck"}'
     assert why_ended(signal.SIGKILL, "") == "" == why_ended(0, "")
