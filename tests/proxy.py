@@ -51,6 +51,7 @@ class Proxy:
         self.thread.start()
         self.port = port
         self._do(self._listen)
+        self.thaw()
 
     # ---- what a test may do ----
 
@@ -107,9 +108,9 @@ class Proxy:
         if not (self.server and self.server.is_serving()):
             self.server = await asyncio.start_server(self._connected, "127.0.0.1", self.port, limit=1 << 24)
             self.port = self.server.sockets[0].getsockname()[1]
-        self.flowing.set()
 
     def _cut(self):
+        self.counts["cut"] += len(self.links)
         for link in list(self.links):
             link.reset()
 
@@ -143,9 +144,14 @@ class Proxy:
         self.errors += [end for end in ends if isinstance(end, Exception)]
         self.links.discard(link)
 
+    def _count_delays(self):
+        self.counts["held up"] += not self.flowing.is_set()
+        self.counts["slowed"] += bool(self.delay_s or self.bytes_per_s)
+
     async def _pump(self, link, reader, writer, judge):
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             while data := await self.read(reader):
+                self._count_delays()
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)
                 await self.flowing.wait()

@@ -200,6 +200,19 @@ class Stack:
         users = self.sql("user-svc", "SELECT id FROM users WHERE email = %s", email)
         return users[0][0], answer.json()["access_token"]
 
+    def new_users(self, count):
+        """Ids of fresh accounts, copies of one: to hash every password would take long."""
+        first, mark = self.new_user()[0], f"t-{secrets.token_hex(6)}"
+        numbers = " UNION ALL ".join(f"SELECT {n} n" for n in range(1, count))
+        if numbers:
+            self.sql(
+                "user-svc", "INSERT INTO users (name, email, role, password_hash, created_at, updated_at) "
+                f"SELECT name, CONCAT('{mark}-', n, '@example.com'), role, password_hash, created_at, updated_at "
+                f"FROM users JOIN ({numbers}) many WHERE id = %s", first, write=True,
+            )  # fmt: skip
+        copies = self.sql("user-svc", "SELECT id FROM users WHERE email LIKE %s ORDER BY id", f"{mark}-%")
+        return [first, *(user for (user,) in copies)]
+
     def new_product(self, stock=100, price=10.00, **more):
         """A fresh product; returns its id."""
         product = {

@@ -10,10 +10,18 @@ from dataclasses import dataclass, field
 
 import requests
 
+from .guarded import Guarded
+
 # Codes of API.md that say: nothing was done, try again.
 NOTHING_DONE = {"unavailable", "overloaded", "database_unavailable", "database_busy", "too_many_orders", "order_aborted"}
 LATER = {"order_in_progress"}
 MAYBE_DONE = {500, 502, 504}
+UNREADABLE = {"no JSON", "no object"}  # what stands in the place of a code then
+
+
+def is_internal(status, code):
+    """An answer that no fault excuses: a program met what it does not know."""
+    return status == 500 or code == "internal"
 
 
 @dataclass
@@ -22,12 +30,14 @@ class Attempt:
     seconds: float
     status: int  # 0: no answer
     code: str  # of the problem, or the exception's name
-    body: dict | None
+    body: dict | None  # None: no answer, or none that can be read
     replayed: bool = False
 
     @property
     def kind(self):
         """done, final (a refusal that stands), nothing (was done), maybe."""
+        if self.code in UNREADABLE:
+            return "maybe"
         if 200 <= self.status < 300:
             return "done"
         if self.status == 0 or self.status in MAYBE_DONE:
@@ -62,6 +72,15 @@ class Request:
         return done[0].body["order_id"] if done else None
 
 
+def read(answer):
+    """(code, body) of an answer; no body when it is cut short or no object."""
+    try:
+        body = answer.json() if answer.content else {}
+    except ValueError:
+        return "no JSON", None
+    return (body.get("code", ""), body) if isinstance(body, dict) else ("no object", None)
+
+
 class Sender:
     """One HTTP connection of a client."""
 
@@ -76,21 +95,20 @@ class Sender:
         at = time.time()
         try:
             answer = self.http.post(self.base + request.path, json=request.body, headers=headers, timeout=timeout)
-            body = answer.json() if answer.content else {}
             replayed = answer.headers.get("Idempotency-Replayed") == "true"
-            one = Attempt(at, 0, answer.status_code, body.get("code", ""), body, replayed)
-        except (requests.RequestException, ValueError) as error:
+            one = Attempt(at, 0, answer.status_code, *read(answer), replayed)
+        except requests.RequestException as error:
             one = Attempt(at, 0, 0, type(error).__name__, None)
         one.seconds = round(time.monotonic() - began, 3)
         request.attempts.append(one)
         return one
 
 
-class Client(threading.Thread):
+class Client(Guarded):
     """Makes wishes until told to stop, then sees to it that each is answered."""
 
     def __init__(self, crowd, number):
-        super().__init__(daemon=True)
+        super().__init__()
         self.crowd, self.random = crowd, random.Random(f"{crowd.seed}-{number}")
         self.name = f"{crowd.seed}-{number}"
         self.sender = Sender(crowd.base, self.token())
@@ -99,7 +117,7 @@ class Client(threading.Thread):
     def token(self):
         return None
 
-    def run(self):
+    def work(self):
         while not self.crowd.stopping.is_set():
             self.wish()
             self.crowd.stopping.wait(self.random.uniform(0, self.crowd.pause_s))
@@ -127,7 +145,7 @@ class Buyer(Client):
 
     def wish(self):
         rnd, crowd = self.random, self.crowd
-        user = rnd.choice(crowd.users[:1] if rnd.random() < 0.5 else crowd.users)
+        user = rnd.choice(crowd.hot_users if rnd.random() < 0.5 else crowd.users)
         body = {"user_id": user, "items": self.items()}
         key = f"{self.name}-{len(self.made)}"
         order = self.make(Request("order", user, "/api/orders", body, key))
@@ -153,7 +171,7 @@ class Buyer(Client):
     def twins(self, order, timeout):
         """The same request at the same time, over another connection."""
         twin = Sender(self.crowd.base)
-        other = threading.Thread(target=twin.send, args=(order, timeout), daemon=True)
+        other = threading.Thread(target=self.guard, args=(twin.send, order, timeout), daemon=True)
         other.start()
         self.sender.send(order, timeout)
         other.join()
@@ -193,14 +211,15 @@ class Stocker(Client):
             self.open.append(request)
 
 
-class Reader(threading.Thread):
+class Reader(Guarded):
     """Looks at the shelf as anybody may: never less than nothing on it."""
 
     def __init__(self, crowd):
-        super().__init__(daemon=True)
+        super().__init__()
         self.crowd, self.looks, self.failed, self.negative = crowd, 0, 0, []
+        self.broken = []  # answers that nobody shall get
 
-    def run(self):
+    def work(self):
         http, turn = requests.Session(), 0
         while not self.crowd.stopping.wait(0.1):
             turn += 1
@@ -211,12 +230,15 @@ class Reader(threading.Thread):
             except requests.RequestException:
                 self.failed += 1
                 continue
-            if answer.status_code != 200:
+            code, body = read(answer)
+            if answer.status_code != 200 or body is None:
                 self.failed += 1
+                if is_internal(answer.status_code, code):
+                    self.broken.append(f"{answer.status_code} {code} of product {product}")
                 continue
             self.looks += 1
-            if answer.json()["stock"] < 0:
-                self.negative.append((product, answer.json()["stock"]))
+            if body["stock"] < 0:
+                self.negative.append((product, body["stock"]))
 
 
 class Crowd:
@@ -226,7 +248,8 @@ class Crowd:
         self.seed, self.base, self.pause_s = seed, stack.gateway, pause_s
         self.stopping, self.deadline = threading.Event(), float("inf")
         self.admin_token = stack.login("admin")
-        self.users = [stack.new_user()[0] for _ in range(users)]
+        self.users = stack.new_users(users)
+        self.hot_users = self.users[:2]  # rivals for a user's numbers; a wrong total stays with the others
         self.keyless_user = stack.new_user()[0]
         self.hot = [stack.new_product(stock=20, price=9.99 + n) for n in range(3)]
         self.plenty = [stack.new_product(stock=1_000_000, price=0.01 + 7 * n) for n in range(3)]

@@ -1,6 +1,9 @@
 """How each fault is done and undone.  A function makes the fault and then returns what heals it, or None."""
 
+import collections
+import pathlib
 import random
+import re
 import signal
 import threading
 import time
@@ -35,33 +38,48 @@ def possible(kinds, shop):
     return [kind for kind in kinds if not why[kind]], sorted({reason for reason in why.values() if reason})
 
 
+class Hits:
+    """How often a failpoint struck from now on, by the log of its program."""
+
+    ACTIONS = ("kill", "stop", "error", "delay")
+
+    def __init__(self, stack, name, step):
+        self.path = pathlib.Path(stack.dir, "log", f"{name}.log")
+        self.start = self.path.stat().st_size
+        action = self.ACTIONS.index(step["action"].partition(":")[0])
+        self.line = re.compile(rf'"msg":"failpoint".*"name":"{step["step"]}","action":{action}\b'.encode())
+
+    def count(self):
+        with open(self.path, "rb") as log:
+            log.seek(self.start)
+            return len(self.line.findall(log.read()))
+
+
 def failpoint(ctx, fault):
     shop, name, step = ctx.shop, fault.target, fault.detail
     word = f"{step['step']}:{step['chance']}:{step['action']}"
-    before = shop.failpoints.get(name)
-    shop.failpoints[name] = f"{before},{word}" if before else word
-    shop.renew(name, ctx.end_signal())
+    hits = Hits(shop.stack, name, step)
+    shop.add_failpoint(name, word, ctx.end_signal())
 
     def heal():
-        left = [one for one in shop.failpoints.get(name, "").split(",") if one and one != word]
-        shop.failpoints[name] = ",".join(left)
-        shop.renew(name, ctx.end_signal())
+        shop.drop_failpoint(name, word, ctx.end_signal())
+        ctx.did(hits.count())
 
     return heal
 
 
 def kill(ctx, fault):
-    ctx.shop.send(fault.target, signal.SIGKILL)
+    ctx.send(fault.target, signal.SIGKILL)
     if not fault.target.startswith(("mysql", "kafka")):
         return None
     # They come back when the fault is over, not when the watchman thinks.
-    ctx.shop.away.add(fault.target)
-    return lambda: ctx.shop.away.discard(fault.target)
+    ctx.shop.away.take(fault.target)
+    return lambda: ctx.shop.away.release(fault.target)
 
 
 def kill_often(ctx, fault):
     for _ in range(4):
-        ctx.shop.send(fault.target, signal.SIGKILL)
+        ctx.send(fault.target, signal.SIGKILL)
         time.sleep(ctx.random.uniform(0.1, 0.9))
 
 
@@ -69,17 +87,17 @@ def burst(ctx, fault):
     """One instance after the other, faster than a group can settle."""
     until = time.monotonic() + fault.seconds
     while time.monotonic() < until:
-        ctx.shop.send(ctx.random.choice(ctx.shop.names(fault.target)), signal.SIGKILL)
+        ctx.send(ctx.random.choice(ctx.shop.names(fault.target)), signal.SIGKILL)
         time.sleep(fault.detail["every"])
 
 
 def sleep(ctx, fault):
-    ctx.shop.away.add(fault.target)
-    ctx.shop.send(fault.target, signal.SIGSTOP)
+    ctx.shop.away.take(fault.target)
+    ctx.send(fault.target, signal.SIGSTOP)
 
     def heal():
-        ctx.shop.send(fault.target, signal.SIGCONT)
-        ctx.shop.away.discard(fault.target)
+        if ctx.shop.away.release(fault.target):
+            ctx.shop.send(fault.target, signal.SIGCONT)
 
     return heal
 
@@ -88,21 +106,21 @@ freeze = sleep
 
 
 def restart(ctx, fault):
-    ctx.shop.send(fault.target, signal.SIGTERM)
+    ctx.send(fault.target, signal.SIGTERM)
 
 
 def restart_all(ctx, fault):
     """A deployment: each instance of the program in turn."""
     for name in ctx.shop.names(fault.target.partition(".")[0]):
-        ctx.shop.send(name, signal.SIGTERM)
+        ctx.send(name, signal.SIGTERM)
         time.sleep(0.7)
 
 
 def scale(ctx, fault):
     """One instance less, for a while."""
-    ctx.shop.away.add(fault.target)
-    ctx.shop.stop(fault.target)
-    return lambda: ctx.shop.away.discard(fault.target)
+    ctx.shop.away.take(fault.target)
+    ctx.did(ctx.shop.stop(fault.target))
+    return lambda: ctx.shop.away.release(fault.target)
 
 
 # ---- MariaDB ----
@@ -119,6 +137,7 @@ def cut_sessions(ctx, fault):
             for (session,) in ctx.random.sample(rows := cursor.fetchall(), len(rows) // 2):
                 try:
                     cursor.execute(f"KILL {session}")
+                    ctx.did()
                 except pymysql.MySQLError:
                     continue  # it ended by itself
         time.sleep(0.3)
@@ -133,9 +152,10 @@ def hold_rows(ctx, fault):
         cursor.execute("SET innodb_lock_wait_timeout = 5")
         try:
             products = ",".join(f"'{product}'" for product in crowd.hot)
-            cursor.execute(f"SELECT id FROM shop_product.products WHERE id IN ({products}) FOR UPDATE")
-            cursor.execute(f"SELECT user_id FROM shop_order.user_seq WHERE user_id = {crowd.users[0]} FOR UPDATE")
-            cursor.execute("SELECT id FROM shop_order.outbox ORDER BY id LIMIT 5 FOR UPDATE SKIP LOCKED")
+            ctx.did(cursor.execute(f"SELECT id FROM shop_product.products WHERE id IN ({products}) FOR UPDATE"))
+            user = crowd.users[0]
+            ctx.did(cursor.execute(f"SELECT user_id FROM shop_order.user_seq WHERE user_id = {user} FOR UPDATE"))
+            ctx.did(cursor.execute("SELECT id FROM shop_order.outbox ORDER BY id LIMIT 5 FOR UPDATE SKIP LOCKED"))
         except pymysql.MySQLError as error:
             ctx.shop.note(f"hold_rows: {error}")
     return rival.close
@@ -144,14 +164,14 @@ def hold_rows(ctx, fault):
 def deadlock(ctx, fault):
     """A rival that takes the rows in the wrong order: somebody is the victim, again and again."""
     until = time.monotonic() + fault.seconds
-    users, products = ctx.crowd.users, ctx.crowd.hot
+    users, products = ctx.crowd.users[:6], ctx.crowd.hot
     while time.monotonic() < until:
         with ctx.root() as db, db.cursor() as cursor:
             cursor.execute("BEGIN")
             try:
                 cursor.execute("SET innodb_lock_wait_timeout = 2")
                 for product in reversed(products):
-                    cursor.execute(f"SELECT id FROM shop_product.products WHERE id = '{product}' FOR UPDATE")
+                    ctx.did(cursor.execute(f"SELECT id FROM shop_product.products WHERE id = '{product}' FOR UPDATE"))
                     time.sleep(0.02)
                 for user in reversed(users):
                     cursor.execute(f"SELECT user_id FROM shop_order.user_seq WHERE user_id = {user} FOR UPDATE")
@@ -172,6 +192,7 @@ def fill_disk(ctx, fault):
     try:
         while time.monotonic() < until:
             disk.fill()
+            ctx.did()
             time.sleep(0.2)
     finally:
         disk.free()
@@ -179,10 +200,20 @@ def fill_disk(ctx, fault):
 
 def forget_names(ctx, fault):
     """Nobody knows where the database and the mail server are; connections are cut, so that somebody asks."""
+    lines = [ctx.shop.net.lines[server] for server in ("mysql", "mail")]
+    told = [seen(ctx, one, "cut") for one in lines]
+    heal = shared(ctx, "names", lambda: private.names_known(True))
     private.names_known(False)
-    for server in ("mysql", "mail"):
-        ctx.shop.net.lines[server].cut()
-    return lambda: private.names_known(True)
+    for one, tell in zip(lines, told, strict=True):
+        one.cut()
+        tell()
+    return heal
+
+
+def shared(ctx, what, undo):
+    """A heal which leaves that to the last who holds it."""
+    ctx.shop.held.take(what)
+    return lambda: undo() if ctx.shop.held.release(what) else None
 
 
 # ---- mail ----
@@ -190,13 +221,13 @@ def forget_names(ctx, fault):
 
 def refuse(ctx, fault):
     ctx.shop.stack.mail_reply("451 try later")
-    return lambda: ctx.shop.stack.mail_reply("")
+    return shared(ctx, "mail", lambda: ctx.shop.stack.mail_reply(""))
 
 
 def clock(ctx, fault):
     """The database's clock jumps; not further than a run can wait for what is kept until then."""
     ctx.shop.clock.step(ctx.random.choice((-20, -5, 5, 20)))
-    return lambda: ctx.shop.clock.step(0)
+    return shared(ctx, "clock", lambda: ctx.shop.clock.step(0))
 
 
 # ---- the network ----
@@ -209,54 +240,111 @@ def line(ctx, fault):
     return ctx.shop.net.lines[random.Random(str(fault)).choice(names)]
 
 
+def seen(ctx, line, what):
+    """Tells the fault's effect when called: how much more of this the proxy has counted since."""
+    before = line.seen().get(what, 0)
+    return lambda: ctx.did(line.seen().get(what, 0) - before)
+
+
+def until_healed(ctx, line, what, undo):
+    tell = seen(ctx, line, what)
+
+    def heal():
+        undo()
+        tell()
+
+    return heal
+
+
 def cut(ctx, fault):
     """Every connection, several times."""
+    one = line(ctx, fault)
+    tell = seen(ctx, one, "cut")
     for _ in range(3):
-        line(ctx, fault).cut()
+        one.cut()
         time.sleep(ctx.random.uniform(0.1, 0.6))
+    tell()
 
 
 def vanish(ctx, fault):
     """Nothing passes and nobody is told."""
-    line(ctx, fault).freeze()
-    return line(ctx, fault).thaw
+    one = line(ctx, fault)
+    heal = until_healed(ctx, one, "held up", one.thaw)
+    one.freeze()
+    return heal
 
 
 def unplug(ctx, fault):
-    line(ctx, fault).refuse()
-    return line(ctx, fault).accept
+    one = line(ctx, fault)
+    heal = until_healed(ctx, one, "cut", one.accept)
+    one.refuse()
+    return heal
 
 
 def lag(ctx, fault):
-    line(ctx, fault).pace(delay_s=ctx.random.choice((0.02, 0.1, 0.4)))
-    return line(ctx, fault).pace
+    return paced(ctx, fault, delay_s=ctx.random.choice((0.02, 0.1, 0.4)))
 
 
 def narrow(ctx, fault):
     """Less than half of what passes at this load."""
-    line(ctx, fault).pace(bytes_per_s=ctx.random.choice((5_000, 20_000)))
-    return line(ctx, fault).pace
+    return paced(ctx, fault, bytes_per_s=ctx.random.choice((5_000, 20_000)))
+
+
+def paced(ctx, fault, **pace):
+    one = line(ctx, fault)
+    heal = until_healed(ctx, one, "slowed", lambda: one.unpace(**pace))
+    one.pace(**pace)
+    return heal
 
 
 def lose(ctx, fault):
     """Requests go through, their answers do not."""
-    until = time.monotonic() + fault.seconds
+    until, one = time.monotonic() + fault.seconds, line(ctx, fault)
+    tell = seen(ctx, one, "lost answers")
     while time.monotonic() < until:
-        line(ctx, fault).lose(ctx.random.randint(1, 3))
+        one.lose(ctx.random.randint(1, 3))
         time.sleep(0.3)
-    line(ctx, fault).lose(0)
+    one.lose(0)
+    tell()
+
+
+class Dice(random.Random):
+    """Remembers what it chose, for the report."""
+
+    def __init__(self, seed):
+        super().__init__(seed)
+        self.chosen = []
+
+    def _keep(self, value):
+        self.chosen.append(value)
+        return value
+
+    def choice(self, options):
+        return self._keep(super().choice(options))
+
+    def uniform(self, low, high):
+        return self._keep(round(super().uniform(low, high), 3))
+
+    def randint(self, low, high):
+        return self._keep(super().randint(low, high))
 
 
 class Context:
-    """What a fault may use: the shop, the run's crowd, a random source of its own."""
+    """What one fault may use: the shop, the run's crowd, a random source of its own; and what came of it."""
 
-    def __init__(self, shop, crowd, seed):
-        self.shop, self.crowd, self.random = shop, crowd, random.Random(f"faults {seed}")
-        self.counts, self.lock = {}, threading.Lock()
+    def __init__(self, shop, crowd, seed, index):
+        self.shop, self.crowd, self.random = shop, crowd, Dice(f"{seed} {index}")
+        self.counts = collections.Counter()
+        self.done = 0  # signals delivered, steps that failed, answers lost, rows held …
 
     def count(self, what):
-        with self.lock:
-            self.counts[what] = self.counts.get(what, 0) + 1
+        self.counts[what] += 1
+
+    def did(self, count=1):
+        self.done += int(count)
+
+    def send(self, name, sig):
+        self.did(self.shop.send(name, sig))
 
     def end_signal(self):
         return self.random.choice((signal.SIGKILL, signal.SIGTERM))
@@ -265,6 +353,9 @@ class Context:
         """The administrator's connection."""
         more = {"read_timeout": 10, **more}
         return mariadb.connect(layout_of(self.shop.stack), **more)
+
+
+UNCOUNTED = ("clock", "refuse")
 
 
 class Player(threading.Thread):
@@ -298,6 +389,17 @@ class Player(threading.Thread):
         except Exception as error:
             self.errors.append(error)
             return None
+
+    @property
+    def effect(self):
+        """How often it struck; None where nobody counts."""
+        return None if self.ctx is None or self.fault.kind in UNCOUNTED else self.ctx.done
+
+    def chosen(self):
+        """What it left to chance, in words."""
+        if self.ctx is None:
+            return ""
+        return ", ".join(getattr(one, "name", None) or str(one) for one in self.ctx.random.chosen)
 
     def told(self):
         """The errors in words."""

@@ -1,6 +1,7 @@
 """The network between the programs and MariaDB, Kafka and the mail server: a proxy each, in a process of their own."""
 
 import struct
+import threading
 from multiprocessing.managers import BaseManager
 
 from proxy import COMMIT, Proxy
@@ -8,6 +9,7 @@ from shopstack.ports import Ports
 from shopstack.store import locked
 
 from . import private
+from .holders import Holders
 
 END_OF_MAIL = b"\r\n.\r\n"
 # Kafka's requests: Produce, OffsetCommit, JoinGroup, SyncGroup, InitProducerId, AddPartitionsToTxn, AddOffsetsToTxn,
@@ -32,17 +34,55 @@ class Line(Proxy):
 
     def __init__(self, server, port, target):
         self.name, self.to_lose = server, 0
+        self.held, self.paces, self.lock = Holders(), [], threading.Lock()
         super().__init__(target, port)
 
     def lose(self, count):
         """The next requests that change something go through, and their answers do not."""
         self.to_lose = count
 
+    # ---- each as often as it is begun ----
+
+    def freeze(self):
+        self.held.take("freeze")
+        super().freeze()
+
+    def thaw(self):
+        if self.held.release("freeze"):
+            super().thaw()
+
+    def refuse(self):
+        self.held.take("refuse")
+        super().refuse()
+
+    def accept(self):
+        if self.held.release("refuse"):
+            super().accept()
+
     def pace(self, delay_s=0, bytes_per_s=0):
-        self.delay_s, self.bytes_per_s = delay_s, bytes_per_s
+        with self.lock:
+            self.paces.append((delay_s, bytes_per_s))
+            self._slow()
+
+    def unpace(self, delay_s=0, bytes_per_s=0):
+        with self.lock:
+            self.paces.remove((delay_s, bytes_per_s))
+            self._slow()
+
+    def _slow(self):
+        """As slow as the slowest of them."""
+        self.delay_s = max((delay for delay, _ in self.paces), default=0)
+        self.bytes_per_s = min((rate for _, rate in self.paces if rate), default=0)
+
+    # ---- what was seen ----
 
     def seen(self):
         return dict(self.counts)
+
+    def trouble(self):
+        """The proxy's own errors since the last time."""
+        errors, self.errors[:] = list(map(repr, self.errors)), []
+        return errors
 
     async def request(self, link, data):
         if self.to_lose > 0 and matters(self.name, data):
@@ -88,6 +128,9 @@ class Net:
 
     def options(self):
         return ["--kafka-proxy", *self.pairs]
+
+    def trouble(self):
+        return [f"{server}: {error}" for server, line in self.lines.items() for error in line.trouble()]
 
     def close(self):
         self.manager.shutdown()

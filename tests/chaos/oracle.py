@@ -7,6 +7,10 @@ from collections import Counter, defaultdict
 
 from invariants import Finding, cents
 
+from .clients import is_internal
+
+SEEN_A_SECOND = 0.2  # far below what is usual: the database or Kafka may be away for half of a run
+
 
 def listed(values):
     return ",".join(str(int(value)) for value in values) or "0"
@@ -170,6 +174,28 @@ def check_shelf(reader):
     yield finding("nobody saw less than nothing on the shelf", reader.negative, f"{reader.looks} looks")
 
 
+def check_internal(requests, others=()):
+    """Whatever breaks, a program knows what to say: 503, 504, 409, never "internal"."""
+    bad = [
+        f"{one.what} {one.key or one.path}: {attempt.status} {attempt.code}"
+        for one in requests for attempt in one.attempts if is_internal(attempt.status, attempt.code)
+    ]  # fmt: skip
+    yield finding("nobody gets a 500", [*bad, *others])
+
+
+def check_seen(crowd, watcher, seconds):
+    """Who saw nothing found nothing wrong either."""
+    least = max(1, round(seconds * SEEN_A_SECOND))
+    seen = {
+        "looks at the shelf": crowd.reader.looks, "looks at the database": watcher.looks,
+        "orders told": sum(one.what == "order" and one.order_id is not None for one in crowd.requests),
+    }  # fmt: skip
+    few = [f"{count} {what}, {least} wanted" for what, count in seen.items() if count < least]
+    yield finding("enough was seen", few, ", ".join(f"{count} {what}" for what, count in seen.items()))
+    errors = [error for thread in (*crowd.clients, crowd.reader, watcher) for error in thread.errors]
+    yield finding("no observer broke down", errors)
+
+
 def check(db, crowd):
     requests = crowd.requests
     keyed = [one for one in requests if one.what == "order" and one.key]
@@ -185,3 +211,5 @@ def check(db, crowd):
     waiting = [one for client in crowd.clients for one in client.open if not one.settled]
     yield from check_open(waiting)
     yield from check_shelf(crowd.reader)
+    cancels = [one.cancel for one in requests if one.cancel]
+    yield from check_internal([*requests, *cancels], crowd.reader.broken)

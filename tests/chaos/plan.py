@@ -101,6 +101,13 @@ def other(rnd, kind, instances, seconds):
     return Fault(at, kind, target, lasting, detail)
 
 
+def people(seed):
+    """The crowd of a seed, as clients.Crowd takes it.  Results are absolute values: of few users each is soon written
+    again, and right, so there are many."""
+    rnd = random.Random(f"people {seed}")
+    return {"users": rnd.randint(80, 120), "buyers": rnd.choice((6, 10, 16)), "pause_s": rnd.choice((0.03, 0.1, 0.3))}
+
+
 def make(seed, seconds, instances, kinds, failpoints=4, others=4):
     """The faults of a run, by time; `kinds` is the deck of other faults (faults.DECK)."""
     rnd = random.Random(f"plan {seed}")

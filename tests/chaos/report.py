@@ -4,8 +4,8 @@ import csv
 import subprocess
 import time
 
-COLUMNS = ("began", "version", "seed", "brokers", "kafka", "seconds", "faults", "failpoints", "deaths", "orders",
-           "attempts", "seconds after the load", "broken")  # fmt: skip
+COLUMNS = ("began", "version", "seed", "brokers", "kafka", "seconds", "faults", "failpoints", "without effect", "deaths",
+           "orders", "attempts", "seconds after the load", "broken")  # fmt: skip
 
 
 def clock(run, at):
@@ -17,10 +17,21 @@ def time_line(run):
     for player in run.players:
         since, until = player.times()
         error = f" ({'; '.join(player.told())})" if player.errors else ""
-        rows.append((since, f"{player.fault}{error}"))
-        rows.append((until, f"healed: {player.fault.kind} {player.fault.target}"))
+        chosen = f" [{player.chosen()}]" if player.chosen() else ""
+        rows.append((since, f"{player.fault}{chosen}{error}"))
+        rows.append((until, f"healed: {player.fault.kind} {player.fault.target}, {effect(player)}"))
     rows += run.events
     return [f"| {clock(run, at)} | {text} |" for at, text in sorted(rows, key=lambda row: row[0])]
+
+
+def effect(player):
+    told = {None: "effect not counted", 0: "**without effect**", 1: "struck once"}
+    return told.get(player.effect, f"struck {player.effect} times")
+
+
+def without_effect(run):
+    """They break no run, but they tested nothing."""
+    return sum(player.effect == 0 for player in run.players)
 
 
 def write(folder, run, mails_open, left_out):
@@ -51,9 +62,16 @@ def version():
     return asked.stdout.strip() or "unknown"
 
 
+def keep_earlier(path):
+    """A list with other columns gets another name."""
+    if path.exists() and path.read_text(encoding="utf-8").partition("\n")[0] != ",".join(COLUMNS):
+        path.rename(path.with_name(f"chaos-runs-until-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}.csv"))
+
+
 def enter(folder, runs, brokers, kafka):
     """Adds the runs, whose mails were looked at, to the list of all."""
     path, now = folder / "chaos-runs.csv", version()
+    keep_earlier(path)
     new = not path.exists()
     with open(path, "a", encoding="utf-8", newline="") as out:
         rows = csv.writer(out, lineterminator="\n")
@@ -63,8 +81,8 @@ def enter(folder, runs, brokers, kafka):
             began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(run.began))
             rows.writerow((
                 began, now, run.seed, brokers, kafka, f"{run.seconds:.0f}", len(run.faults),
-                sum(one.kind == "failpoint" for one in run.faults), sum(run.deaths.values()),
-                run.counts["orders placed"], run.counts["attempts"], after_load(run),
+                sum(one.kind == "failpoint" for one in run.faults), without_effect(run), sum(run.deaths.values()),
+                run.counts.get("orders placed", 0), run.counts.get("attempts", 0), after_load(run),
                 "; ".join(finding.name for finding in run.broken),
             ))  # fmt: skip
 

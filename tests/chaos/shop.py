@@ -17,6 +17,7 @@ from shopstack.store import Store, locked
 from shopstack.ui import StackError
 
 from . import private
+from .holders import Holders
 from .net import Net
 
 INSTANCES = {
@@ -85,7 +86,7 @@ class Clock:
 
 
 class Shop:
-    """Processes by name ("order-svc.2", "mysql").  `away` are those that shall not run now."""
+    """Processes by name ("order-svc.2", "mysql").  `away` are those that shall not run, or sleep, now."""
 
     def __init__(self, folder, mode, with_net=True, brokers=1, kafka=None):
         remove_earlier(folder)
@@ -94,9 +95,10 @@ class Shop:
         self.net = Net(layout_of(self.stack), brokers) if with_net else None
         self.stack.own = False
         self.clock = Clock(layout_of(self.stack).dir / "clock")
-        self.away = set()
+        self.away = Holders()
         self.options = ["--kafka-nodes", str(brokers), *(["--kafka-version", kafka] if kafka else [])]
-        self.failpoints = {}  # name -> FAILPOINTS, until the fault ends
+        self.held = Holders()  # what else overlapping faults share
+        self.failpoints = {}  # name -> words of FAILPOINTS, until each fault ends; changed under the file's lock
         self.events = []  # (time, text): what was seen, beside what was planned
 
     def up(self, instances=None, more=()):
@@ -147,23 +149,60 @@ class Shop:
                 return
             entry["env"].pop("FAILPOINTS", None)
             if self.failpoints.get(name):
-                entry["env"]["FAILPOINTS"] = self.failpoints[name]
+                entry["env"]["FAILPOINTS"] = ",".join(self.failpoints[name])
             store.again(name)
 
     def stop(self, name):
-        """SIGTERM, and SIGKILL when that takes too long.  The watchman buries it: he has to see how it ended."""
+        """SIGTERM, and SIGKILL when that takes too long.  The watchman buries it: he has to see how it ended.
+        False when it did not run."""
         entry, deadline = self.entries()[name], time.monotonic() + STOP_S
+        ran = proc.alive(entry)
         for sig in (signal.SIGTERM, signal.SIGCONT):
             proc.send(entry, sig)
         while proc.alive(entry):
             if time.monotonic() > deadline:
                 proc.send(entry, signal.SIGKILL)
             time.sleep(0.05)
+        return ran
 
     def renew(self, name, sig=signal.SIGKILL):
-        """Ends it; the watchman starts it again, with the failpoints of now."""
-        self.send(name, signal.SIGCONT)
+        """Ends it, a sleeper by plan when it wakes up; the watchman starts it again, with the failpoints of now."""
+        if name in self.away:
+            sig = signal.SIGTERM
+        else:
+            self.send(name, signal.SIGCONT)
         self.send(name, sig)
+
+    # ---- failpoints ----
+
+    def add_failpoint(self, name, word, sig):
+        self._change(name, lambda words: [*words, word], sig)
+
+    def drop_failpoint(self, name, word, sig):
+        def without(words):
+            words = list(words)
+            words.remove(word)
+            return words
+
+        self._change(name, without, sig)
+
+    def _change(self, name, change, sig):
+        """Under the lock of `begin`, which else could start it with the words of before, after we sent the signal."""
+        with locked(layout_of(self.stack)):
+            self.failpoints[name] = change(self.failpoints.get(name, []))
+            self.renew(name, sig)
+
+    def with_failpoints(self):
+        """Who has any in its environment, as the kernel tells it."""
+        found = []
+        for name, entry in self.entries().items():
+            try:
+                environment = pathlib.Path(f"/proc/{entry['pid']}/environ").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if any(one.startswith(b"FAILPOINTS=") and one != b"FAILPOINTS=" for one in environment):
+                found.append(name)
+        return found
 
     def ready(self):
         """Everything runs and is ready; the names of what is not."""
@@ -174,13 +213,16 @@ class Shop:
         return late
 
     def heal(self, seconds=60):
-        """No failpoint, nothing away, everything ready."""
+        """No failpoint, nothing away, everything ready; the names of those that had to be renewed for it."""
         self.away.clear()
-        for name in list(self.failpoints):
-            del self.failpoints[name]
-            self.renew(name)
-        until(lambda: not self.ready(), seconds, "that all parts are ready again")
+        with locked(layout_of(self.stack)):
+            stale = self.with_failpoints()
+            self.failpoints.clear()
+            for name in stale:
+                self.renew(name)
+        until(lambda: not self.ready() and not self.with_failpoints(), seconds, "that all parts are ready again")
         self.stack.refresh()
+        return stale
 
     # ---- what was seen ----
 

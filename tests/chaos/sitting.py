@@ -19,6 +19,7 @@ from .watcher import AT_ANY_MOMENT, Watcher
 REST_S = 45  # most that a run waits for rest
 HEAL_S = 90  # for the last fault to end after the load
 WARM_UP_S = 4
+ENDED = "the run came to its end"
 AFTERMATH_S = 15  # from the end of a fault until whoever was hit sends mail as before
 
 
@@ -34,9 +35,20 @@ class Run:
     players: list = field(default_factory=list)
     events: list = field(default_factory=list)
     users: set = field(default_factory=set)
+    crowd: Crowd | None = None
+    watcher: Watcher | None = None
+    watchman: Watchman | None = None
     deaths: dict = field(default_factory=dict)
+    healed: float = 0
+    renewed: list = field(default_factory=list)  # at the end, to get rid of failpoints
+    disturbances: list = field(default_factory=list)  # of whoever sends mail
     mails_at: float = 0  # when they may be looked at, whatever is on its way then
     mails_early: bool = False  # before that, when nobody is sending: no sender can have died
+
+    @property
+    def ended(self):
+        """Did it come to its end?  Else its stack is in no state for another one."""
+        return all(finding.ok for finding in self.findings if finding.name == ENDED)
 
     @property
     def broken(self):
@@ -52,7 +64,6 @@ class Sitting:
         self.instances = instances or INSTANCES
         self.reports = pathlib.Path(reports)
         self.waiting = []  # runs whose mails are not checked yet
-        self.disturbances = []  # (since, until) of whoever sends mail
         self.runs = []
 
     def __enter__(self):
@@ -89,31 +100,57 @@ class Sitting:
 
     def run(self, seed, seconds, faults=None, enough=None, most=0, **people):
         """`enough(orders, deaths)`: the load goes on until it says yes, at most for `most` seconds.
-        `people`: other than usual, as Crowd takes them."""
+        `people`: other than those of the seed, or than usual with a plan of one's own, as Crowd takes them."""
         chosen = plan.make(seed, seconds, self.instances, self.kinds) if faults is None else faults
+        people = {**plan.people(seed), **people} if faults is None else people
         run = Run(seed, seconds, chosen)
+        self.runs.append(run)
         self.shop.events.clear()
-        crowd = Crowd(self.stack, seed, **people)
+        try:
+            self.play(run, people, enough, most)
+        except BaseException as error:
+            run.findings.append(Finding(ENDED, False, f"{type(error).__name__}: {error}"))
+            self.abandon(run)
+            if not isinstance(error, Exception):
+                raise
+            for player in run.players:
+                player.join(HEAL_S)
+        finally:
+            run.findings += self.look_back(run)
+            self.keep(run)
+        return run
+
+    @staticmethod
+    def abandon(run):
+        """Nobody goes on: another stack may stand in the same place."""
+        if run.watcher:
+            run.watcher.done.set()
+        if run.crowd:
+            run.crowd.deadline = time.monotonic()
+            run.crowd.stopping.set()
+
+    def play(self, run, people, enough, most):
+        run.crowd = crowd = Crowd(self.stack, run.seed, **people)
         run.users = set(crowd.all_users())
-        watcher = Watcher(self.stack.json, crowd)
-        context = Context(self.shop, crowd, seed)
-        chance = random.Random(f"watchman {seed}")
+        run.watcher = watcher = Watcher(self.stack.json, crowd)
+        chance = random.Random(f"watchman {run.seed}")
         with Watchman(self.shop, lambda: chance.uniform(0, 1.5), lambda: chance.choice((0.5, 4, 13))) as watchman:
+            run.watchman, run.deaths = watchman, watchman.deaths
             watcher.start()
-            self.load(run, crowd, context)
+            self.load(run, crowd)
             self.go_on(run, lambda: enough is None or enough(self.placed(crowd), sum(watchman.deaths.values())), most)
             self.heal(run, crowd)
         watcher.finish()
-        run.deaths = watchman.deaths
-        self.check(run, crowd, watcher, watchman)
-        run.counts.update(self.count(crowd), **context.counts, **self.lost_answers())
-        self.keep(run, crowd)
-        return run
+        self.check(run, crowd)
+        run.counts.update(**sum((player.ctx.counts for player in run.players), collections.Counter()), **self.lost_answers())
 
-    def load(self, run, crowd, context):
+    def load(self, run, crowd):
         began = time.monotonic()
         run.began = time.time()
-        run.players = [Player(context, fault, began, began + run.seconds) for fault in run.faults]
+        run.players = [
+            Player(Context(self.shop, crowd, run.seed, n), fault, began, began + run.seconds)
+            for n, fault in enumerate(run.faults)
+        ]
         crowd.start()
         for player in run.players:
             player.start()
@@ -130,30 +167,41 @@ class Sitting:
 
     def heal(self, run, crowd):
         began = time.monotonic()
-        self.shop.heal()
+        run.healed = time.time()
+        run.renewed = self.shop.heal()
         run.times["heal"] = round(time.monotonic() - began, 1)
         began = time.monotonic()
         hang = not crowd.finish(20)
         run.findings.append(Finding("no client hangs", not hang, ""))
         run.times["last answers"] = round(time.monotonic() - began, 1)
 
-    def check(self, run, crowd, watcher, watchman):
+    def look_back(self, run):
+        """What was seen while it ran, also of a run that raised."""
+        if not run.watchman:
+            return
+        yield from check_made(run.players)
+        errors, crashes = run.watchman.errors, "; ".join(run.watchman.crashes[:4])
+        yield Finding("the watchman was awake", not errors, "; ".join(errors[:2]))
+        yield Finding("nobody crashes", not crashes, crashes or f"{sum(run.deaths.values())} deaths")
+        yield from oracle.check_seen(run.crowd, run.watcher, run.seconds)
+        yield from self.seen_by(run.watcher)
+
+    def check(self, run, crowd):
+        left = self.shop.with_failpoints()
+        run.findings.append(Finding("no failpoint is left", not left, ", ".join(left)))
+        trouble = self.shop.net.trouble() if self.shop.net else []
+        run.findings.append(Finding("the proxies did no wrong", not trouble, "; ".join(trouble[:4])))
+        self.note_disturbances(run)
+        self.waiting.append(run)
         run.times["rest"], finding = rest.check(self.stack.json, REST_S)
         run.findings.append(finding)
         began = time.monotonic()
         events = Events(self.stack.json, keep_ids=True)
         run.findings += invariants.check(self.stack.json, events=events)
-        run.findings += self.seen_by(watcher)
         with database(self.stack.json) as db:
             run.findings += oracle.check(db, crowd)
         run.findings += self.baseline.check(self.shop)
-        run.findings += check_made(run.players)
-        run.findings.append(Finding("the watchman was awake", not watchman.errors, "; ".join(watchman.errors[:2])))
-        crashes = "; ".join(watchman.crashes[:4])
-        run.findings.append(Finding("nobody crashes", not crashes, crashes or f"{sum(run.deaths.values())} deaths"))
         run.times["check"] = round(time.monotonic() - began, 1)
-        self.note_disturbances(run)
-        self.waiting.append(run)
         self.check_mails(events)
 
     @staticmethod
@@ -165,10 +213,23 @@ class Sitting:
     # ---- mails, checked when every lease is over ----
 
     def note_disturbances(self, run):
-        guilty = [player for player in run.players if mails.disturbs(player.fault)]
-        for since, until in [player.times() for player in guilty]:
-            self.disturbances.append((since, until + AFTERMATH_S))
-        run.mails_at, run.mails_early = time.time() + mails.WINDOW_S, not guilty
+        senders = self.instances.get("notify-svc", 1)
+        for player in run.players:
+            if mails.disturbs(player.fault):
+                since, until = player.times()
+                most = mails.most_again(player.fault, player.effect or 0, until - since, senders)
+                run.disturbances.append(mails.Disturbance(since, until + AFTERMATH_S, most))
+        ended = sum(name.startswith("notify-svc") for name in run.renewed)
+        if ended:
+            run.disturbances.append(mails.Disturbance(run.healed, time.time() + AFTERMATH_S, ended * mails.SLOTS))
+        run.mails_at, run.mails_early = time.time() + mails.WINDOW_S, not run.disturbances
+
+    def disturbances(self, run):
+        """Those of the run, and of its neighbours as far as a lease reaches."""
+        return [
+            one for other in self.runs for one in other.disturbances
+            if run.began <= one.until + mails.WINDOW_S and one.since <= run.mails_at
+        ]  # fmt: skip
 
     def sending(self):
         """Mails in somebody's hands, be he dead or alive."""
@@ -186,15 +247,23 @@ class Sitting:
         self.mailbox.look()
         for run in due:
             own = [event for event, user in events.ids.items() if user in run.users]
-            run.findings += mails.check(self.mailbox, own, events.ids, self.disturbances)
+            run.findings += mails.check(self.mailbox, own, events.ids, self.disturbances(run))
             self.waiting.remove(run)
             self.write(run)
 
-    def finish(self):
-        """The mails of the last runs."""
-        while self.waiting:
-            time.sleep(1)
-            self.check_mails()
+    def finish(self, patient=True):
+        """The mails of the last runs; without patience they are told as not looked at."""
+        why = "the sitting was ended"
+        while self.waiting and patient:
+            try:
+                self.check_mails()
+                time.sleep(1 if self.waiting else 0)
+            except Exception as error:
+                why, patient = f"{type(error).__name__}: {error}", False
+        for run in self.waiting[:]:
+            self.waiting.remove(run)
+            run.findings.append(Finding("its mails were looked at", False, why))
+            self.write(run)
 
     # ---- the report ----
 
@@ -218,12 +287,14 @@ class Sitting:
         lines = self.shop.net.lines if self.shop.net else {}
         return {f"lost answers of {name}, in all": line.seen().get("lost answers", 0) for name, line in lines.items()}
 
-    def keep(self, run, crowd):
+    def keep(self, run):
+        """Also of a run that raised."""
         run.events = list(self.shop.events)
-        self.runs.append(run)
+        if run.crowd:
+            run.counts = {**self.count(run.crowd), **run.counts}
         self.write(run)
         with open(self.reports / f"chaos-{run.seed}.jsonl", "w", encoding="utf-8") as out:
-            for one in crowd.requests:
+            for one in run.crowd.requests if run.crowd else ():
                 out.write(json.dumps(one, default=vars) + "\n")
 
     def write(self, run):

@@ -6,6 +6,8 @@ import time
 import pymysql
 from invariants import HELD, Database
 
+from .guarded import Guarded
+
 # Each returns nothing; products and users of one run only, so that a look stays cheap.
 AT_ANY_MOMENT = {
     "stock adds up at any moment": f"""
@@ -28,11 +30,11 @@ AT_ANY_MOMENT = {
 EVERY_S = 0.5
 
 
-class Watcher(threading.Thread):
+class Watcher(Guarded):
     """Looks until stopped; the database may be away meanwhile."""
 
     def __init__(self, stack, crowd):
-        super().__init__(daemon=True)
+        super().__init__()
         self.stack, self.done = stack, threading.Event()
         self.names = {
             "products": ",".join(f"'{product}'" for product in crowd.hot + crowd.plenty),
@@ -40,7 +42,7 @@ class Watcher(threading.Thread):
         }
         self.looks, self.missed, self.seen = 0, 0, []
 
-    def run(self):
+    def work(self):
         db = None
         while not self.done.wait(EVERY_S):
             try:

@@ -1,8 +1,14 @@
 """The checks of a chaos run find what they are there for: one damaged story each, and the true one passes."""
 
+import contextlib
+import http.server
+import importlib.machinery
+import importlib.util
 import os
 import re
 import signal
+import socket
+import sys
 import threading
 import time
 from types import SimpleNamespace
@@ -10,18 +16,28 @@ from types import SimpleNamespace
 import pymysql
 import pytest
 import requests
-from chaos import faults, mails, oracle, plan, rest
-from chaos.clients import Attempt, Crowd, Request
+from chaos import faults, mails, oracle, plan, report, rest
+from chaos.clients import Attempt, Buyer, Crowd, Reader, Request, Sender
 from chaos.faults import DECK
-from chaos.shop import INSTANCES, Shop, Watchman, remove_earlier, why_ended
-from chaos.sitting import Sitting
+from chaos.holders import Holders
+from chaos.net import Line, Net
+from chaos.shop import INSTANCES, Shop, Watchman, layout_of, look_at, remove_earlier, why_ended
+from chaos.sitting import Run, Sitting
 from chaos.watcher import AT_ANY_MOMENT, Watcher
 from invariants import Database, cents
 from shop_stack import ROOT, until
 from shopstack import proc
+from shopstack.store import Store, locked
 from shopstack.ui import StackError
 
 USER, OTHER = 7, 8
+
+
+def load_tool(name):
+    loader = importlib.machinery.SourceFileLoader(name.replace("-", "_"), str(ROOT / "tools" / name))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
+    loader.exec_module(module)
+    return module
 
 
 def attempt(status, code="", body=None):
@@ -175,6 +191,188 @@ def test_open_requests_and_an_empty_shelf_are_found():
     assert not ok(oracle.check_shelf(SimpleNamespace(negative=[("P", -1)], looks=1)))
 
 
+def test_a_500_is_found():
+    def found(*attempts, others=()):
+        return [one.ok for one in oracle.check_internal([wish("key", *attempts)], others)] != [True]
+
+    assert not found(attempt(503, "database_busy"), attempt(0, "ReadTimeout"), attempt(201, body=order_body(1)))
+    assert found(attempt(500, "internal"), attempt(201, body=order_body(1)))
+    assert found(attempt(500, "")) and found(attempt(502, "internal"))
+    assert found(others=["500 internal of product P"])
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    """Whatever is asked for, the server's `text` under its `status`."""
+
+    def answer(self):
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", str(len(self.server.text)))
+        self.end_headers()
+        self.wfile.write(self.server.text)
+
+    do_GET = answer  # noqa: N815
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.answer()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def answers():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        server.base = f"http://127.0.0.1:{server.server_port}"
+        yield server
+        server.shutdown()
+
+
+@pytest.mark.parametrize("text", [b"[]", b'"order"', b"null", b'{"order_id": 1'])
+def test_an_answer_that_is_no_object_is_an_attempt(text, answers):
+    """One that says nothing: the order may be there."""
+    answers.status, answers.text = 201, text
+    order = wish("key")
+    one = Sender(answers.base).send(order, 5)
+    assert order.attempts == [one] and (one.status, one.kind, order.order_id) == (201, "maybe", None)
+
+
+def test_a_reader_tells_a_500(answers):
+    answers.status, answers.text = 500, b'{"code": "internal"}'
+    reader = Reader(SimpleNamespace(base=answers.base, hot=["P"], stopping=threading.Event()))
+    reader.start()
+    until(lambda: reader.broken)
+    reader.crowd.stopping.set()
+    reader.join(10)
+    assert not reader.errors and reader.looks == 0
+
+
+def observers(orders=10, looks=10, seen=10):
+    answered = [wish(f"key {n}", attempt(201, body=order_body(n))) for n in range(orders)]
+    reader = SimpleNamespace(looks=looks, errors=[])
+    crowd = SimpleNamespace(requests=answered, clients=[SimpleNamespace(errors=[])], reader=reader)
+    return crowd, SimpleNamespace(looks=seen, errors=[])
+
+
+def names_broken(findings):
+    return {one.name for one in findings if not one.ok}
+
+
+def test_who_saw_nothing_found_nothing():
+    assert names_broken(oracle.check_seen(*observers(), 30)) == set()
+    for few in ({"orders": 0}, {"looks": 0}, {"seen": 0}):
+        assert names_broken(oracle.check_seen(*observers(**few), 30)) == {"enough was seen"}
+
+
+def breaks_down(*_, **__):
+    raise KeyError("stock")
+
+
+def test_an_observer_that_breaks_down_is_found(monkeypatch):
+    """Each of them, and the twin of a client's request."""
+    stopping = threading.Event()
+    crowd = SimpleNamespace(
+        seed=1, base="", stopping=stopping, pause_s=0, deadline=0, hot=["P"], plenty=["P"], all_users=lambda: [USER],
+        admin_token="", users=[USER], hot_users=[USER],
+    )  # fmt: skip
+    monkeypatch.setattr("chaos.watcher.Database", breaks_down)
+    buyer, reader, watcher = Buyer(crowd, 0), Reader(crowd), Watcher(None, crowd)
+    buyer.wish = breaks_down
+    monkeypatch.setattr("chaos.clients.requests.Session", lambda: SimpleNamespace(get=breaks_down, close=lambda: None))
+    for thread in (buyer, reader, watcher):
+        thread.start()
+        thread.join(10)
+    told = SimpleNamespace(requests=[], clients=[buyer], reader=reader)
+    found = {one.name: one for one in oracle.check_seen(told, watcher, 30)}["no observer broke down"]
+    assert not found.ok and all(f"{kind}: KeyError" in found.detail for kind in ("Buyer", "Reader", "Watcher"))
+    twin = Buyer(crowd, 1)
+    monkeypatch.setattr("chaos.clients.Sender", lambda _: SimpleNamespace(send=breaks_down, http=reader))
+    monkeypatch.setattr(reader, "close", lambda: None, raising=False)
+    twin.sender = SimpleNamespace(send=lambda *_: None)
+    twin.twins(wish("key"), 1)
+    assert twin.errors
+
+
+@pytest.fixture
+def bare_sitting(tmp_path, monkeypatch):
+    """Without a stack: its crowd cannot be made."""
+    monkeypatch.setattr("chaos.sitting.Crowd", breaks_down)
+    sitting = Sitting.__new__(Sitting)
+    sitting.shop, sitting.stack, sitting.left_out = SimpleNamespace(events=[(0, "seen")]), None, []
+    sitting.reports, sitting.runs, sitting.waiting = tmp_path / "reports", [], []
+    return sitting
+
+
+def test_a_run_that_raises_is_told(bare_sitting):
+    run = bare_sitting.run(7, 30, [])
+    assert names_broken(run.findings) == {"the run came to its end"} and not run.ended
+    assert "KeyError" in (bare_sitting.reports / "chaos-7.md").read_text()
+    report.enter(bare_sitting.reports, bare_sitting.runs, 1, "3")
+    assert "the run came to its end" in (bare_sitting.reports / "chaos-runs.csv").read_text()
+
+
+def test_a_run_that_raises_tells_what_was_seen_before(bare_sitting, monkeypatch):
+    """A crash, and damage, and a fault that was not made."""
+    crowd, watcher = observers()
+    watcher.seen, watcher.done = [(0, next(iter(AT_ANY_MOMENT)), ["row"])], threading.Event()
+    crowd.stopping = threading.Event()
+
+    def play(run, *_):
+        run.crowd, run.watcher = crowd, watcher
+        run.watchman = SimpleNamespace(errors=[], crashes=["order-svc.1: SIGSEGV"])
+        run.players = [faults.Player(None, plan.Fault(0, "kill", "x", 0), 0, 0)]
+        run.players[0].start()  # without a shop that fails
+        raise AssertionError("not ready in time")
+
+    bare_sitting.play, bare_sitting.count = play, lambda _: {}
+    monkeypatch.setattr(crowd, "requests", [SimpleNamespace(what="order", order_id=1)] * 10)
+    found = names_broken(bare_sitting.run(7, 30, []).findings)
+    assert found == {
+        "the run came to its end", "nobody crashes", next(iter(AT_ANY_MOMENT)), "every fault was made and healed",
+    }  # fmt: skip
+    assert crowd.stopping.is_set() and watcher.done.is_set(), "nobody goes on"
+
+
+def test_a_run_that_is_ended_from_outside_is_told(bare_sitting, monkeypatch):
+    def ended(*_, **__):
+        sys.exit(1)
+
+    monkeypatch.setattr("chaos.sitting.Crowd", ended)
+    with pytest.raises(SystemExit):
+        bare_sitting.run(7, 30, [])
+    assert bare_sitting.runs[0].broken and (bare_sitting.reports / "chaos-7.md").exists()
+
+
+def test_mails_that_cannot_be_looked_at_are_told(bare_sitting):
+    for patient in (True, False):
+        run = Run(7, 30, [])
+        bare_sitting.waiting, bare_sitting.check_mails = [run], breaks_down
+        bare_sitting.finish(patient)
+        assert names_broken(run.findings) == {"its mails were looked at"} and not bare_sitting.waiting
+
+
+@pytest.mark.parametrize("error", [SystemExit(1), KeyError("x")])
+def test_runs_before_one_that_raises_are_entered(error, tmp_path, monkeypatch):
+    """By tools/run-chaos, whatever ends the sitting."""
+    tool = load_tool("run-chaos")
+    run = Run(1, 30, [])
+    done = []
+
+    def second(seed, _):
+        if seed > 1:
+            raise error
+        sitting.runs.append(run)
+        return run
+
+    sitting = SimpleNamespace(run=second, runs=[], finish=done.append)
+    monkeypatch.setattr(tool, "started", lambda *_: contextlib.nullcontext(sitting))
+    args = SimpleNamespace(seed=1, runs=3, minutes=1, seconds=30, brokers=1, kafka=None, reports=tmp_path)
+    with pytest.raises(type(error)):
+        list(tool.sittings(args, tmp_path))
+    assert done == [False] and len((tmp_path / "chaos-runs.csv").read_text().splitlines()) == 2
+
+
 def test_what_the_documentation_calls_undone_is_undone():
     row = next(line for line in (ROOT / "docs" / "API.md").read_text().splitlines() if "nothing was done" in line)
     codes = re.findall(r"`(\w+)`", row.split("|")[2])
@@ -182,7 +380,8 @@ def test_what_the_documentation_calls_undone_is_undone():
 
 
 def test_missing_second_and_foreign_mails_are_found():
-    def found(sent, disturbances=()):
+    def found(sent, spans=()):
+        disturbances = [mails.Disturbance(since, until, 1) for since, until in spans]
         box = SimpleNamespace(sent=sent, strange=[])
         return {one.name for one in mails.check(box, ["a", "b"], {"a": 1, "b": 1}, disturbances) if not one.ok}
 
@@ -195,12 +394,60 @@ def test_missing_second_and_foreign_mails_are_found():
     assert found(twice, [(165, 170)]) == found(twice, [(10, 20)]) == {"a second e-mail only in the documented window"}
 
 
+def test_a_fault_excuses_no_more_mails_than_were_under_way():
+    twice = {f"e{n}": [100, 110 + n] for n in range(mails.SLOTS + 1)}
+    one = [mails.Disturbance(95, 105, mails.SLOTS)]
+    assert len(mails.unexplained(twice, one)) == 1
+    assert mails.unexplained(twice, [*one, mails.Disturbance(90, 101, 1)]) == []
+    assert mails.unexplained({"thrice": [100, 110, 120]}, [mails.Disturbance(95, 125, 1)]) == ["thrice"]
+    assert mails.unexplained({"late": [100, 300]}, one) == ["late"], "long after every lease"
+
+
+def test_what_a_fault_can_send_again():
+    def most(kind, target, strikes, seconds=3):
+        return mails.most_again(plan.Fault(0, kind, target, seconds), strikes, seconds, 2)
+
+    assert most("kill", "notify-svc.1", 1) == mails.SLOTS and most("kill", "notify-svc.1", 0) == 0
+    assert most("lose", "net-mail", 5) == 5 and most("lose", "net-mail", 0) == 0
+    assert most("kill", "mysql", 1) == 2 * mails.SLOTS < most("vanish", "net-mysql", 9, 12)
+    source, head = ((ROOT / "notify-svc" / name).read_text() for name in ("sender.c", "smtp.h"))
+    threads = int(re.search(r"#define SMTP_THREADS (\d+)", head)[1])
+    assert int(re.search(r"#define SLOTS +\((\d) \* SMTP_THREADS\)", source)[1]) * threads == mails.SLOTS
+
+
+@pytest.mark.parametrize("target", ["user-svc.1", "gateway", "order-svc.1", "kafka", "net-kafka"])
+def test_who_sends_no_mail_excuses_none(target):
+    assert not mails.disturbs(plan.Fault(0, "kill", target, 0))
+
+
+def test_faults_excuse_mails_of_their_run_and_lease_only():
+    def player(target, since):
+        one = faults.Player(faults.Context(None, None, 1, 0), plan.Fault(0, "kill", target, 0), 0, 0)
+        one.since, one.until = since, since + 1
+        one.ctx.did()
+        return one
+
+    now = time.time()
+    sitting = Sitting.__new__(Sitting)
+    sitting.instances = INSTANCES
+    old, last, this = (Run(n, 30, [], began=now - ago) for n, ago in enumerate((400, 100, 30)))
+    sitting.runs = [old, last, this]
+    for run in sitting.runs:
+        run.players = [player("mail", run.began + 10), player("user-svc.1", run.began)]
+        sitting.note_disturbances(run)
+        assert [one.since for one in run.disturbances] == [run.began + 10] and not run.mails_early
+    assert sitting.disturbances(this) == last.disturbances + this.disturbances
+    calm = Run(3, 30, [], renewed=["notify-svc.2"], healed=now)
+    sitting.note_disturbances(calm)
+    assert [one.most for one in calm.disturbances] == [mails.SLOTS], "a kill at the end counts, too"
+
+
 def test_a_mail_on_its_way_is_waited_for():
     """Not for ever, and for longer if its sender may be dead."""
     rows, now = [], time.time()
     sitting = Sitting.__new__(Sitting)
     sitting.mailbox = SimpleNamespace(sent={}, strange=[], look=lambda: None)
-    sitting.write, sitting.disturbances = lambda _: None, []
+    sitting.write, sitting.runs = lambda _: None, []
     sitting.sending = lambda: rows
 
     def checked(mails_at, early):
@@ -272,6 +519,15 @@ def test_what_is_still_on_its_way_is_found(stack):
     assert rest.check(stack.json, 30)[1].ok
 
 
+def test_who_gives_up_waiting_tells_all_that_is_open(monkeypatch):
+    """An open transaction may be why results are late."""
+    simple = {"admin_token": "", "lags": {"analytics": 3}, "mails_waiting": 0, "group_lag": 2, "undecided": 1}
+    for name, value in simple.items():
+        monkeypatch.setattr(rest, name, lambda *_, value=value: dict(value) if isinstance(value, dict) else value)
+    monkeypatch.setattr(rest, "database", lambda _: contextlib.nullcontext())
+    assert {"analytics", "open transactions", "group processor"} <= set(rest.wait(None, 0.1)[1])
+
+
 def test_a_crash_is_no_end_with_a_reason():
     error = '{"level":"error","msg":"the engine is stuck"}'
     assert why_ended(signal.SIGKILL, "") == "" == why_ended(0, "")
@@ -299,6 +555,176 @@ def test_a_crash_while_it_is_stopped_is_seen(tmp_path):
         shop.stop("one")
         until(lambda: watchman.crashes)
     assert watchman.crashes == ["one: SIGABRT"] and not watchman.errors
+
+
+def stack_of_one(folder, program, **env):
+    """A shop of one process of ours, which no watchman looks after."""
+    shop = Shop.__new__(Shop)
+    shop.stack, shop.failpoints, shop.away, shop.events = SimpleNamespace(dir=folder), {}, Holders(), []
+    with locked(layout_of(shop.stack)) as store:
+        store.start("one", argv=["/bin/sh", "-c", program], env=env, cwd=str(folder), kind="one")
+    return shop
+
+
+@pytest.fixture
+def sleeper(tmp_path):
+    shop = stack_of_one(tmp_path, "exec sleep 60")
+    yield shop
+    proc.kill(shop.entries()["one"])
+
+
+def alive(shop):
+    """The one that is known; SIGKILL takes a moment."""
+    return proc.alive(shop.entries()["one"])
+
+
+def test_a_failpoint_that_comes_or_goes_during_a_start_is_not_missed(sleeper, monkeypatch):
+    """The watchman has read the words of before and has not started the process yet: it must be ended again."""
+    shop, reading, start = sleeper, threading.Event(), Store.again
+
+    def slowly(store, name):
+        reading.set()
+        time.sleep(0.3)
+        return start(store, name)
+
+    monkeypatch.setattr(Store, "again", slowly)
+    for change, right in ((shop.add_failpoint, ["one"]), (shop.drop_failpoint, [])):
+        proc.kill(shop.entries()["one"])
+        reading.clear()
+        watchman = threading.Thread(target=shop.begin, args=("one",))
+        watchman.start()
+        reading.wait(10)
+        change("one", "step:1:kill", signal.SIGKILL)
+        watchman.join(10)
+        if not alive(shop):
+            shop.begin("one")
+        assert shop.with_failpoints() == right
+
+
+def test_a_failpoint_that_is_left_is_seen(tmp_path):
+    for words, found in (("step:1:kill", ["one"]), ("", [])):
+        shop = stack_of_one(tmp_path, "exec sleep 60", FAILPOINTS=words)
+        until(lambda shop=shop: b"sleep" in open(f"/proc/{shop.entries()['one']['pid']}/cmdline", "rb").read())
+        assert shop.with_failpoints() == found
+        proc.kill(shop.entries()["one"])
+
+
+@pytest.mark.parametrize("words", ["step:1:kill", ""])
+def test_only_who_has_a_failpoint_is_renewed_at_the_end(words, tmp_path):
+    """A young process would hide from the look at memory and descriptors what an old one holds."""
+    shop = stack_of_one(tmp_path, "exec sleep 60", FAILPOINTS=words)
+    shop.failpoints = {"one": [words] if words else []}
+    shop.stack.refresh, shop.ready = lambda: None, lambda: []
+    try:
+        assert shop.heal() == (["one"] if words else [])
+        assert alive(shop) == (not words)
+    finally:
+        proc.kill(shop.entries()["one"])
+
+
+def state_of(shop):
+    return look_at(shop.entries()["one"]["pid"])[0]
+
+
+def test_faults_on_one_target_do_not_end_each_other(sleeper):
+    """Two sleeps, and a failpoint that comes during a sleep."""
+    shop, fault = sleeper, plan.Fault(0, "sleep", "one", 1)
+    heals = [faults.sleep(faults.Context(shop, None, 1, n), fault) for n in range(2)]
+    until(lambda: state_of(shop) == "T")
+    heals[0]()
+    shop.add_failpoint("one", "step:1:kill", signal.SIGKILL)
+    time.sleep(0.1)  # a signal that was sent has arrived by then
+    assert state_of(shop) == "T" and "one" in shop.away
+    heals[1]()
+    until(lambda: not alive(shop), what="that it ends when it wakes up")
+    assert "one" not in shop.away
+
+
+def test_faults_on_one_line_do_not_end_each_other():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        line = Line("mysql", 0, server.getsockname()[1])
+        try:
+            line.freeze()
+            line.freeze()
+            line.refuse()
+            line.accept()
+            line.thaw()
+            assert not line.flowing.is_set(), "one holds it still"
+            line.thaw()
+            assert line.flowing.is_set()
+            line.pace(delay_s=0.4)
+            line.pace(bytes_per_s=5000)
+            line.unpace(bytes_per_s=5000)
+            assert (line.delay_s, line.bytes_per_s) == (0.4, 0)
+            line.unpace(delay_s=0.4)
+            assert (line.delay_s, line.bytes_per_s) == (0, 0)
+        finally:
+            line.close()
+
+
+def test_what_a_proxy_did_wrong_is_told_once():
+    """A look at a run takes them all; nobody closes the proxies one by one."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        line = Line("mysql", 0, server.getsockname()[1])
+        line.errors.append(KeyError("api"))
+        net = Net.__new__(Net)
+        net.lines = {"mysql": line}
+        assert net.trouble() == ["mysql: KeyError('api')"] and net.trouble() == []
+        line.close()
+
+
+def test_choices_are_those_of_the_fault():
+    """Whatever other faults do meanwhile; and the page tells them."""
+    def chosen(index, disturb):
+        mine, other = (faults.Context(None, None, 7, n) for n in (index, index + 1))
+        for _ in range(disturb):
+            other.random.random()
+        values = [mine.random.uniform(0, 1), mine.random.choice("abcdef"), mine.random.randint(1, 9), mine.end_signal()]
+        return values, mine.random.chosen
+
+    values, kept = chosen(3, 0)
+    assert values == kept == chosen(3, 5)[0] != chosen(4, 0)[0]
+    player = faults.Player(faults.Context(None, None, 7, 3), plan.Fault(0, "kill", "x", 0), 0, 0)
+    player.ctx.end_signal()
+    run = Run(7, 30, [], players=[player])
+    assert player.chosen() in ("SIGKILL", "SIGTERM") and player.chosen() in "".join(report.time_line(run))
+
+
+def test_a_fault_without_effect_is_told(tmp_path, sleeper):
+    def played(kind, target):
+        player = faults.Player(faults.Context(sleeper, None, 1, 0), plan.Fault(0, kind, target, 0), 0, 0)
+        player.run()
+        assert not player.errors
+        return player
+
+    players = [played("kill", "one"), played("kill", "one")]
+    assert [player.effect for player in players] == [1, 0], "the second one met a dead process"
+    run = Run(1, 30, [player.fault for player in players], players=players)
+    report.enter(tmp_path, [run], 1, "3")
+    head, row = (line.split(",") for line in (tmp_path / "chaos-runs.csv").read_text().splitlines())
+    assert row[head.index("without effect")] == "1"
+    assert sum("without effect" in line for line in report.time_line(run)) == 1
+
+
+def test_strikes_of_a_failpoint_are_counted(tmp_path):
+    def line(step, action):
+        return f'{{"level":"warn","msg":"failpoint","name":"{step}","action":{action}}}\n'
+
+    log = tmp_path / "log" / "one.log"
+    log.parent.mkdir()
+    log.write_text(line("mine", 0))
+    hits = faults.Hits(SimpleNamespace(dir=tmp_path), "one", {"step": "mine", "action": "delay:700"})
+    assert hits.count() == 0
+    with open(log, "a") as out:
+        out.write(line("mine", 3) + line("mine", 0) + line("other", 3) + "\n" + line("mine", 3))
+    assert hits.count() == 2
+
+
+def test_a_list_with_other_columns_is_kept(tmp_path):
+    (tmp_path / "chaos-runs.csv").write_text("began,other\n1,2\n")
+    report.enter(tmp_path, [Run(1, 30, [])], 1, "3")
+    report.enter(tmp_path, [Run(2, 30, [])], 1, "3")
+    assert sorted(len(path.read_text().splitlines()) for path in tmp_path.glob("*.csv")) == [2, 3]
 
 
 def test_a_watchman_in_trouble_says_so():
@@ -382,6 +808,31 @@ def test_consecutive_seeds_deal_out_every_fault():
     assert met == {(step, action) for _, step, action in plan.deck_of_failpoints()}
     assert {one.rpartition(" ")[2] for one in DECK} <= {fault.kind for fault in dealt}
     assert plan.make(7, 30, INSTANCES, DECK) == plan.make(7, 30, INSTANCES, DECK) != plan.make(8, 30, INSTANCES, DECK)
+
+
+def test_seeded_runs_have_many_users_and_varied_haste(bare_sitting, monkeypatch):
+    """A wrong result must be able to be the last of its user."""
+    taken = []
+
+    def crowd(stack, seed, **people):
+        taken.append(people)
+        raise StackError("enough")
+
+    monkeypatch.setattr("chaos.sitting.Crowd", crowd)
+    bare_sitting.instances, bare_sitting.kinds = INSTANCES, DECK
+    for seed in range(20):
+        bare_sitting.run(seed, 30)
+    assert len(taken) == 20 and all(80 <= one["users"] <= 120 for one in taken)
+    assert all(len({one[name] for one in taken}) > 2 for name in ("users", "buyers", "pause_s"))
+    bare_sitting.run(1, 30, [])
+    assert "users" not in taken[-1], "a plan of one's own names its people"
+
+
+def test_many_users_are_made_at_once(stack):
+    users = stack.new_users(30)
+    assert len(set(users)) == 30
+    product = stack.new_product(stock=10)
+    assert stack.order(users[0], product, 1).status_code == stack.order(users[-1], product, 1).status_code == 201
 
 
 def test_every_failpoint_of_the_programs_is_in_the_deck():

@@ -65,4 +65,6 @@ def test_plan(name, sitting):
     run = sitting.run(1, SECONDS, PLANS[name], **CROWDS.get(name, {}))
     if not run.broken:
         sitting.finish()
+    for one in run.broken:
+        print(f"BROKEN {one.name}")  # for tools/run-mutants: the right one must be among them
     assert not run.broken, f"report in {sitting.reports}: {[tuple(one) for one in run.broken]}"
