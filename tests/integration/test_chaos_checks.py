@@ -22,7 +22,8 @@ from chaos.faults import DECK
 from chaos.holders import Holders
 from chaos.net import Line, Net
 from chaos.shop import INSTANCES, Shop, Watchman, layout_of, look_at, remove_earlier, why_ended
-from chaos.sitting import Run, Sitting
+from chaos.plan import step
+from chaos.sitting import Run, Sitting, made_to_fail
 from chaos.watcher import AT_ANY_MOMENT, Watcher
 from invariants import Database, cents
 from shop_stack import ROOT, until
@@ -199,6 +200,19 @@ def test_a_500_is_found():
     assert found(attempt(500, "internal"), attempt(201, body=order_body(1)))
     assert found(attempt(500, "")) and found(attempt(502, "internal"))
     assert found(others=["500 internal of product P"])
+
+
+def test_a_500_that_a_failpoint_makes_is_none():
+    failed = attempt(500, "internal")
+
+    def whole(since, until):
+        return [one.ok for one in oracle.check_internal([wish("key", failed)], made=[(since, until)])] == [True]
+
+    assert whole(failed.at - 1, failed.at + 1)
+    assert not whole(failed.at + 5, failed.at + 6)
+    steps = [("order-svc.1", "error"), ("order-svc.2", "kill"), ("notify-svc.1", "error")]
+    players = [SimpleNamespace(fault=step(0, target, "x", action), times=lambda: (1, 2)) for target, action in steps]
+    assert made_to_fail(players) == [(1, 3)]
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
