@@ -70,7 +70,8 @@ static void ask(void *arg)
 static bool start(struct probe *probe, struct loop *loop, const char *url,
 		  struct err *err)
 {
-	const struct http_client_config cfg = {.base_url = url, .max_conns = 1};
+	const struct http_client_config cfg = {
+		.base_url = url, .max_conns = 1, .fail_refused = true};
 
 	probe->client = http_client_new(loop, &cfg, NULL, err);
 	if (!probe->client)
