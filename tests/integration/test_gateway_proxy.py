@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from deaf import Deaf
 from gateway_rig import Gateway, Upstream, always, reply, until
 
 OK = reply(b"ok")
@@ -515,6 +516,24 @@ def test_second_endpoint_takes_over():
             assert {gw.get("/x")[2] for _ in range(40)} == {b"one", b"two"}
             one.close()
             assert {gw.get("/x")[2] for _ in range(40)} == {b"two"}
+
+
+def test_a_lost_syn_decides_nothing():
+    deaf = Deaf()
+    with Gateway({"/x": deaf}) as gw:
+        conn = gw.connect()
+        conn.send("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc")
+        deaf.knocks(2)
+        with Upstream(always(OK), listener=deaf.hear()):
+            assert conn.response()[0] == 200
+
+
+def test_an_endpoint_that_stays_deaf():
+    deaf = Deaf()
+    with Gateway({"/x": deaf}) as gw:
+        status, _, body = gw.get("/x")
+        assert status == 504 and b"upstream_timeout" in body
+    deaf.close()
 
 
 def test_unready_endpoint_gets_nothing():
