@@ -128,6 +128,17 @@ def test_not_ready_before_names_were_looked_up(rig):
     assert gw.get("/x")[0] == 200
 
 
+def test_a_lost_question_is_asked_again_soon(rig):
+    gw, named = rig(mute=True)
+    named.start(2)
+    named.announce(2)
+    until(lambda: named.dns.asked > 2, what="a third question")  # the first two: for IPv4 and IPv6
+    first, _, again, *_ = named.dns.times
+    assert again - first < 3.5
+    named.dns.mute = False
+    until(lambda: readyz(gw)[0] == 200, SEEN_S)
+
+
 def test_a_name_that_nobody_knows_is_no_reason_to_refuse_the_others(rig):
     gw, named = rig(more=[{"path": "/y", "methods": ["GET"], "who": ["anyone"], "upstream": "plain"}])
     until(lambda: readyz(gw)[0] == 200, SEEN_S)
