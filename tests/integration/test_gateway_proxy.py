@@ -564,6 +564,43 @@ def test_unready_endpoint_gets_nothing():
             assert gw.get("/x")[0] == 200
 
 
+def changes(gw):
+    """How ready the probed endpoints were found to be, in order."""
+    return [line["ready"] for line in gw.log_lines("endpoint changed")]
+
+
+@pytest.mark.parametrize("late", [1, 2])
+def test_one_late_probe_is_not_a_stop(late):
+    asked, again = [], threading.Event()
+
+    def admin(conn, up):
+        while True:
+            conn.request()
+            asked.append(up)
+            if 2 < len(asked) <= 2 + late:
+                return again.wait(20)  # its answer never comes
+            conn.send(reply(b"{}"))
+
+    with Upstream(always(OK)) as up, Upstream(admin) as probed, Gateway({"/x": (up, {"admin": [probed]})}) as gw:
+        until(lambda: len(asked) > 5 + late)
+        assert changes(gw) == ([True] if late == 1 else [True, False, True])
+        again.set()
+
+
+def test_who_says_that_he_is_not_ready_is_believed():
+    asked = []
+
+    def admin(conn, up):
+        while True:
+            conn.request()
+            asked.append(up)
+            conn.send(reply(b"{}", "503 Service Unavailable" if len(asked) == 3 else "200 OK"))
+
+    with Upstream(always(OK)) as up, Upstream(admin) as probed, Gateway({"/x": (up, {"admin": [probed]})}) as gw:
+        until(lambda: len(asked) > 5)
+        assert changes(gw) == [True, False, True]
+
+
 def test_endpoint_by_name():
     class ByName:
         def __init__(self, port):
