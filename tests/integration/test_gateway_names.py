@@ -12,6 +12,8 @@ from shop_stack import MODE
 
 NAME = "orders.shop.test"
 SEEN_S = 10  # a change of the addresses is seen long before
+GRACE_S = 10  # for names that are not found yet
+PLAIN = [{"path": "/y", "methods": ["GET"], "who": ["anyone"], "upstream": "plain"}]
 
 
 class Named:
@@ -140,9 +142,19 @@ def test_a_lost_question_is_asked_again_soon(rig):
 
 
 def test_a_name_that_nobody_knows_is_no_reason_to_refuse_the_others(rig):
-    gw, named = rig(more=[{"path": "/y", "methods": ["GET"], "who": ["anyone"], "upstream": "plain"}])
-    until(lambda: readyz(gw)[0] == 200, SEEN_S)
+    gw, named = rig(more=PLAIN)
+    until(lambda: readyz(gw)[0] == 200, GRACE_S + SEEN_S)
     assert gw.get("/x")[0] == 503 and gw.get("/y")[0] == 200
+
+
+def test_a_new_gateway_waits_for_each_name(rig):
+    gw, named = rig(more=PLAIN)
+    until(lambda: gw.log_lines("cannot find endpoint"))
+    assert readyz(gw) == (503, "looking up the names of the services")
+    named.start(2)
+    named.announce(2)
+    until(lambda: readyz(gw)[0] == 200, SEEN_S)
+    until(lambda: gw.get("/x")[0] == 200, SEEN_S)
 
 
 @pytest.mark.parametrize("probed", [False, True])
