@@ -3,6 +3,9 @@
  *
  *   lock -> list the files -> check what is recorded -> apply the rest
  *
+ * Who waits to change a table keeps everybody else off it, so a statement waits
+ * only briefly, and again after a pause.
+ *
  * DDL commits by itself on MySQL, so a file that fails halfway stays half
  * applied: keep one change per file.
  */
@@ -21,6 +24,10 @@
 #define FILE_MAX_BYTES (1024 * 1024)
 #define LOCK_WAIT_S    "60"
 #define VERSION_DIGITS 4
+/* Below what the programs' sessions wait: to them it is a pause, not a failure. */
+#define TABLE_WAIT_S   "2"
+#define TABLE_PAUSE_MS 1000
+#define TABLE_MAX_MS   300000 /* then the migration fails, and may be run again */
 /* Where everything starts at once, the server may come later than its migrations. */
 #define SERVER_WAIT_MS  60000
 #define SERVER_PAUSE_MS 250
@@ -98,6 +105,21 @@ static bool has_words(const char *sql)
 	return false;
 }
 
+/* A lock time-out or deadlock: the server has undone the statement. */
+static bool command(struct db_conn *conn, const char *sql, struct err *err)
+{
+	int64_t until_ms = time_mono_ms() + TABLE_MAX_MS;
+
+	while (!db_conn_command(conn, sql, err)) {
+		if (conn->fault != DB_FAULT_CONFLICT || time_mono_ms() >= until_ms)
+			return false;
+		log_warn("the migration waits for a table",
+			 LOG_STR("why", conn->errtext));
+		usleep(TABLE_PAUSE_MS * 1000);
+	}
+	return true;
+}
+
 static bool apply(struct step *step, struct err *err)
 {
 	char *at = step->text;
@@ -107,7 +129,7 @@ static bool apply(struct step *step, struct err *err)
 		char after = *end;
 
 		*end = '\0';
-		if (has_words(at) && !db_conn_command(step->conn, at, err))
+		if (has_words(at) && !command(step->conn, at, err))
 			return err_wrap(err, "%s", step->file);
 		*end = after;
 		at = end;
@@ -222,14 +244,16 @@ bool db_migrate(struct db_conn *conn, const char *dir, struct err *err)
 
 	if (!lock(conn, err))
 		return false;
-	ok = db_conn_command(conn,
-			     "CREATE TABLE IF NOT EXISTS schema_migrations ("
-			     "version INT NOT NULL PRIMARY KEY, "
-			     "name VARCHAR(100) NOT NULL, "
-			     "checksum CHAR(64) NOT NULL, "
-			     "applied_at DATETIME(3) NOT NULL) "
-			     "ENGINE = InnoDB DEFAULT CHARSET = utf8mb4",
+	ok = db_conn_command(conn, "SET SESSION lock_wait_timeout = " TABLE_WAIT_S,
 			     err) &&
+	     command(conn,
+		     "CREATE TABLE IF NOT EXISTS schema_migrations ("
+		     "version INT NOT NULL PRIMARY KEY, "
+		     "name VARCHAR(100) NOT NULL, "
+		     "checksum CHAR(64) NOT NULL, "
+		     "applied_at DATETIME(3) NOT NULL) "
+		     "ENGINE = InnoDB DEFAULT CHARSET = utf8mb4",
+		     err) &&
 	     run_dir(conn, dir, err);
 	unlock(conn);
 	return ok;

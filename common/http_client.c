@@ -30,7 +30,7 @@ static void set_defaults(struct http_client_config *cfg)
 	cfg->max_conns = cfg->max_conns ? cfg->max_conns : 32;
 	cfg->max_waiting = cfg->max_waiting ? cfg->max_waiting : 256;
 	cfg->max_body = cfg->max_body ? cfg->max_body : 1 << 20;
-	cfg->connect_ms = cfg->connect_ms ? cfg->connect_ms : 1000;
+	cfg->connect_ms = cfg->connect_ms ? cfg->connect_ms : 300;
 	cfg->idle_ms = cfg->idle_ms ? cfg->idle_ms : 20000;
 }
 
@@ -64,12 +64,13 @@ void http_client_free(struct http_client *client)
 
 	if (!client)
 		return;
-	err_set(&err, ERR_UPSTREAM, "the process is stopping");
 	/* Detach first: a callback must not find a half-freed connection. */
 	while (!TAILQ_EMPTY(&client->busy)) {
 		struct client_conn *conn = TAILQ_FIRST(&client->busy);
 		struct client_call *call = conn->call;
 
+		err_set(&err, client_conn_sent(conn) ? ERR_UPSTREAM : ERR_BUSY,
+			"the process is stopping");
 		client_conn_free(conn);
 		client_call_failed(call, &err);
 	}
@@ -159,7 +160,7 @@ static void on_deadline(void *arg)
 	struct client_conn *conn = call->conn;
 	struct err err;
 
-	if (conn && conn->state != CLIENT_CONNECTING)
+	if (conn && client_conn_sent(conn))
 		err_set(&err, ERR_TIMEOUT, "%s did not answer in time",
 			call->client->origin.authority);
 	else
@@ -231,7 +232,6 @@ static void leave_queue(struct client_call *call)
 static bool start_call(struct http_client *client, struct client_call *call)
 {
 	struct client_conn *idle = TAILQ_FIRST(&client->idle);
-	struct err err;
 
 	if (idle && !call->again) {
 		leave_queue(call);
@@ -243,10 +243,7 @@ static bool start_call(struct http_client *client, struct client_call *call)
 	if (client->n_conns >= client->cfg.max_conns)
 		return false;
 	leave_queue(call);
-	if (!client_conn_open(call)) {
-		err_set(&err, ERR_BUSY, "cannot connect to %s", client->origin.authority);
-		client_call_failed(call, &err);
-	}
+	client_conn_open(call);
 	return true;
 }
 
@@ -265,12 +262,12 @@ static void run_queue(void *arg)
 	}
 }
 
-void client_call_again(struct client_call *call)
+void client_call_again(struct client_call *call, bool sent)
 {
 	struct http_client *client = call->client;
 
 	call->conn = NULL;
-	call->again = true;
+	call->again = call->again || sent;
 	TAILQ_INSERT_HEAD(&client->waiting, call, link);
 	client->n_waiting++;
 	client_kick(client);

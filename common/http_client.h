@@ -2,9 +2,11 @@
  * http_client.h - call another service: small JSON requests over kept
  * connections to one origin.
  *
- * Uses the strict response parser of http_parse.h.  A request is sent again by
- * itself in one case only: a kept connection turned out closed before any byte
- * of the answer, and the request is idempotent (RFC 9110 section 9.2.2).
+ * Uses the strict response parser of http_parse.h.  A connection that cannot be
+ * made is tried again until the call's time is over, whatever the method: nothing
+ * was sent.  A request is sent again by itself in one case only: a kept connection
+ * turned out closed before any byte of the answer, and the request is idempotent
+ * (RFC 9110 section 9.2.2).
  */
 #ifndef COMMON_HTTP_CLIENT_H
 #define COMMON_HTTP_CLIENT_H
@@ -25,8 +27,12 @@ struct http_client_config {
 	unsigned max_conns;   /* default 32 */
 	unsigned max_waiting; /* default 256; more: ERR_BUSY */
 	size_t max_body;      /* of an answer; default 1 MB */
-	int connect_ms;       /* default 1000 */
-	int idle_ms;          /* kept connections; default 20000, below the server's */
+	/* Of a call's first attempt to connect, name included; later ones have more.
+	 * Default 300: a lost SYN is sent again after 1 s by the kernel, sooner by us. */
+	int connect_ms;
+	int idle_ms; /* kept connections; default 20000, below the server's */
+	/* A refused connection ends its call at once, with the slug "refused". */
+	bool fail_refused;
 };
 
 struct http_client *http_client_new(struct loop *loop,

@@ -1,6 +1,6 @@
 /*
  * http_client_conn.c - one connection of the client: connect, send, read the
- * answer, wait for the next call.
+ * answer, wait for the next call.  One that cannot be made gives its call back.
  *
  * Callbacks of the bufferevent are deferred by libevent, so none runs inside a
  * function that the user of the client called.  A connection is kept only
@@ -17,6 +17,12 @@
 #define CLIENT_MAX_INFO  16    /* 1xx answers before the real one */
 #define CLIENT_READ_HIGH 65536 /* bytes read ahead of the parser */
 
+/* After a refusal; it doubles twice. After a time-out there was enough of a pause. */
+#define PAUSE_MS      50
+#define PAUSE_DOUBLES 2
+/* The time of an attempt doubles too, for name servers that need longer. */
+#define CONNECT_DOUBLES 3
+
 static void on_read(struct bufferevent *bev, void *arg);
 static void on_event(struct bufferevent *bev, short what, void *arg);
 
@@ -31,15 +37,64 @@ static void conn_fail(struct client_conn *conn, enum err_code code, const char *
 		client_call_failed(call, &err);
 }
 
-/* Connecting took too long, or the kept connection is old. */
+bool client_conn_sent(const struct client_conn *conn)
+{
+	return conn->state == CLIENT_HEAD || conn->state == CLIENT_BODY;
+}
+
+static int doubled(int ms, unsigned times, unsigned most)
+{
+	return ms << (times < most ? times : most);
+}
+
+/* ---- connecting ---- */
+
+static void try_again(struct client_conn *conn)
+{
+	struct client_call *call = conn->call;
+
+	client_conn_free(conn);
+	call->attempts++;
+	client_call_again(call, false);
+}
+
+static void refuse(struct client_conn *conn)
+{
+	struct client_call *call = conn->call;
+	struct err err;
+
+	err_slug(&err, ERR_BUSY, "refused", "%s: cannot connect",
+		 conn->client->origin.authority);
+	client_conn_free(conn);
+	client_call_failed(call, &err);
+}
+
+static void on_refused(struct client_conn *conn)
+{
+	if (conn->client->cfg.fail_refused) {
+		refuse(conn);
+		return;
+	}
+	if (conn->bev)
+		bufferevent_free(conn->bev);
+	conn->bev = NULL;
+	conn->state = CLIENT_PAUSING;
+	loop_timer_start(conn->timer,
+			 doubled(PAUSE_MS, conn->call->attempts, PAUSE_DOUBLES));
+}
+
+/* Connecting took too long, the pause is over, or the kept connection is old. */
 static void on_timer(void *arg)
 {
 	struct client_conn *conn = arg;
 
-	conn_fail(conn, ERR_BUSY, "connecting took too long");
+	if (conn->state == CLIENT_IDLE)
+		client_conn_free(conn);
+	else
+		try_again(conn);
 }
 
-struct client_conn *client_conn_open(struct client_call *call)
+void client_conn_open(struct client_call *call)
 {
 	struct http_client *client = call->client;
 	struct client_conn *conn = xcalloc(1, sizeof(*conn));
@@ -52,16 +107,16 @@ struct client_conn *client_conn_open(struct client_call *call)
 				       BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
 	TAILQ_INSERT_HEAD(&client->busy, conn, link);
 	client->n_conns++;
+	conn->call = call;
+	call->conn = conn;
 	if (!conn->bev || !origin_connect(&client->origin, conn->bev, client->dns)) {
-		client_conn_free(conn);
-		return NULL;
+		on_refused(conn);
+		return;
 	}
 	bufferevent_setcb(conn->bev, on_read, NULL, on_event, conn);
 	bufferevent_setwatermark(conn->bev, EV_READ, 0, CLIENT_READ_HIGH);
-	loop_timer_start(conn->timer, client->cfg.connect_ms);
-	conn->call = call;
-	call->conn = conn;
-	return conn;
+	loop_timer_start(conn->timer, doubled(client->cfg.connect_ms, call->attempts,
+					      CONNECT_DOUBLES));
 }
 
 void client_conn_free(struct client_conn *conn)
@@ -290,7 +345,7 @@ static void on_closed(struct client_conn *conn)
 		answer_complete(conn);
 	} else if (conn->reused && !conn->got_bytes && call->idempotent && !call->again) {
 		client_conn_free(conn);
-		client_call_again(call);
+		client_call_again(call, true);
 	} else {
 		conn_fail(conn, ERR_UPSTREAM,
 			  "connection closed before the answer's end");
@@ -305,7 +360,7 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
 	if (what & BEV_EVENT_CONNECTED) {
 		on_connected(conn);
 	} else if (conn->state == CLIENT_CONNECTING) {
-		conn_fail(conn, ERR_BUSY, "cannot connect");
+		on_refused(conn);
 	} else if (conn->state == CLIENT_IDLE) {
 		client_conn_free(conn);
 	} else if ((what & BEV_EVENT_ERROR) && conn->state == CLIENT_BODY) {

@@ -15,7 +15,14 @@
 #include "http_parse.h"
 #include "origin.h"
 
-enum client_conn_state { CLIENT_CONNECTING, CLIENT_HEAD, CLIENT_BODY, CLIENT_IDLE };
+/* CLIENT_PAUSING: could not connect, holds the call's place until its next attempt. */
+enum client_conn_state {
+	CLIENT_PAUSING,
+	CLIENT_CONNECTING,
+	CLIENT_HEAD,
+	CLIENT_BODY,
+	CLIENT_IDLE
+};
 
 struct client_call {
 	TAILQ_ENTRY(client_call) link; /* in client->waiting while conn is NULL */
@@ -26,6 +33,7 @@ struct client_call {
 	size_t request_len;
 	bool idempotent, to_head;
 	bool again; /* was sent on a dead kept connection: only a new one will do */
+	unsigned attempts; /* connections that could not be made */
 	const char *label;
 	uint64_t started_us;
 	http_client_cb cb;
@@ -36,8 +44,8 @@ TAILQ_HEAD(client_calls, client_call);
 struct client_conn {
 	TAILQ_ENTRY(client_conn) link;
 	struct http_client *client;
-	struct bufferevent *bev;
-	struct loop_timer *timer; /* connecting or idle too long */
+	struct bufferevent *bev;  /* NULL: pausing */
+	struct loop_timer *timer; /* connecting or idle too long, the pause's end */
 	enum client_conn_state state;
 	struct client_call *call; /* NULL when idle */
 	bool reused;              /* an earlier call was answered on it */
@@ -80,20 +88,22 @@ struct http_client {
 
 /* ---- http_client_conn.c ---- */
 
-/* Opens a connection for `call`. NULL: could not start. */
-struct client_conn *client_conn_open(struct client_call *call);
+/* Opens a connection for `call`. */
+void client_conn_open(struct client_call *call);
 /* Sends `call` on an idle connection. */
 void client_conn_send(struct client_conn *conn, struct client_call *call);
 /* Closes it; a call on it is only detached. */
 void client_conn_free(struct client_conn *conn);
+/* Has any of its call gone out? */
+bool client_conn_sent(const struct client_conn *conn);
 
 /* ---- http_client.c ---- */
 
 /* Ends a call: exactly one of `conn` (its answer is there) and `err`. */
 void client_call_answered(struct client_call *call, const struct client_conn *conn);
 void client_call_failed(struct client_call *call, const struct err *err);
-/* Back to the front of the queue, for a new connection. */
-void client_call_again(struct client_call *call);
+/* Back to the front of the queue; `sent`: it was sent. */
+void client_call_again(struct client_call *call, bool sent);
 void client_kick(struct http_client *client);
 
 #endif

@@ -94,6 +94,13 @@ bool origin_parse(struct str url, struct origin *out, struct err *err)
 	return true;
 }
 
+/* libevent's own time-out of 5 s makes one lost datagram a failure of whoever asked. */
+static void be_quick(struct evdns_base *dns)
+{
+	evdns_base_set_option(dns, "timeout:", "1");
+	evdns_base_set_option(dns, "attempts:", "3");
+}
+
 struct evdns_base *origin_resolver_new(struct loop *loop)
 {
 	int flags = EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE;
@@ -104,6 +111,7 @@ struct evdns_base *origin_resolver_new(struct loop *loop)
 		dns = evdns_base_new(loop_base(loop), EVDNS_BASE_DISABLE_WHEN_INACTIVE);
 	if (!dns)
 		abort();
+	be_quick(dns);
 	return dns;
 }
 

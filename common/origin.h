@@ -33,7 +33,8 @@ bool origin_parse(struct str url, struct origin *out, struct err *err)
 	__attribute__((warn_unused_result));
 
 /* A resolver for names on this loop: reads resolv.conf and hosts once, keeps
- * the loop alive only while a question is open. Never NULL; owned by caller. */
+ * the loop alive only while a question is open. Asks three times, 1 s each, whatever
+ * resolv.conf says of that. Never NULL; owned by caller. */
 struct evdns_base *origin_resolver_new(struct loop *loop);
 void origin_resolver_free(struct evdns_base *dns);
 

@@ -3,9 +3,9 @@
  * second tries.
  *
  * A request goes out a second time in two cases only: nothing of it was sent
- * (the connection was refused), or a kept connection turned out dead before any
- * byte of the answer and repeating is harmless.  A budget for more than that
- * belongs here.
+ * (the connection was refused, or took too long), or a kept connection turned out
+ * dead before any byte of the answer and repeating is harmless.  A budget for more
+ * than that belongs here.
  */
 #include "cached.h"
 #include "client.h"
@@ -13,6 +13,9 @@
 #include "headers.h"
 #include "pool.h"
 #include "timeutil.h"
+
+/* So long after the first connection was begun all endpoints are tried once more. */
+#define ROUNDS_MS 1500
 
 static void send_request(struct exchange *x)
 {
@@ -41,6 +44,8 @@ void dispatch_fall_back(struct exchange *x)
 	metric_add(x->upstream->series.fallbacks, 1);
 	x->upstream = x->route->upstream;
 	x->tried = 0;
+	x->round = 0;
+	x->connects_ms = 0;
 }
 
 static void no_endpoint(struct exchange *x)
@@ -70,13 +75,23 @@ void dispatch_connected(struct exchange *x)
 	send_request(x);
 }
 
+/* One lost SYN must not decide: who was too slow is asked again. */
+static bool next_round(struct exchange *x)
+{
+	if (x->worker->now_ms - x->connects_ms > ROUNDS_MS)
+		return false;
+	x->round++;
+	x->tried = 0;
+	return true;
+}
+
 void dispatch_refused(struct exchange *x, bool timed_out)
 {
 	pool_mark_down(x);
 	x->state = X_CHECKING;
 	upstream_close(x->up);
 	if (timed_out && x->upstream == x->route->upstream &&
-	    balance_pick(x->worker, x->upstream, x->tried) < 0)
+	    balance_pick(x->worker, x->upstream, x->tried) < 0 && !next_round(x))
 		exchange_fail(x, 504, "upstream_timeout",
 			      "the service cannot be reached");
 	else

@@ -63,6 +63,7 @@ struct exchange {
 	bool cannot_replay;
 	bool fresh;     /* was sent on a dead kept connection: open a new one */
 	uint64_t tried; /* endpoints of the upstream that refused, by place */
+	unsigned round; /* how often all of them were tried in vain */
 
 	/* the cache */
 	enum cache_use cache_use;
@@ -83,6 +84,7 @@ struct exchange {
 	uint64_t start_us, sent_us, answer_us;
 	int64_t deadline_ms;    /* X_WAITING, X_SHARING, X_CONNECTING */
 	int64_t queue_until_ms; /* set when it first had to wait; 0: never */
+	int64_t connects_ms;    /* since when it looks for a connection; 0: not yet */
 	int64_t progress_ms;    /* a byte moved */
 
 	uint64_t bytes_in, bytes_out;

@@ -2,6 +2,10 @@
  * health.c - ask every endpoint's /readyz, so that an instance that is about to
  * stop gets no new requests while it still answers.
  *
+ * What it says counts at once, also that nobody listens.  One that says nothing in time
+ * may only be short of CPU, and must not be taken for one that stops: it counts when it
+ * says nothing twice.
+ *
  * Runs on the main loop; the threads only read the mark.
  */
 #include <stdio.h>
@@ -13,12 +17,14 @@
 
 #define PROBE_MS      500
 #define PROBE_WAIT_MS 1000
+#define MAX_MISSES    2
 
 struct probe {
 	struct endpoint *endpoint;
 	struct http_client *client; /* NULL: not probed, or no address at the time */
 	struct loop_timer *timer;
 	struct metric *up; /* NULL: of a name, see upstream_series.addresses */
+	unsigned misses;   /* time-outs in a row */
 	bool stopping;
 };
 
@@ -44,13 +50,24 @@ static void mark(struct probe *probe, enum endpoint_health health)
 			 LOG_BOOL("ready", health == HEALTH_READY));
 }
 
+/* No answer or no connection in time. */
+static bool is_late(const struct err *err)
+{
+	return err && (err->code == ERR_TIMEOUT ||
+		       (err->code == ERR_BUSY && strcmp(err->slug, "refused") != 0));
+}
+
 static void on_answer(const struct http_answer *answer, const struct err *err, void *arg)
 {
 	struct probe *probe = arg;
 
 	if (probe->stopping)
 		return;
-	mark(probe, !err && answer->status == 200 ? HEALTH_READY : HEALTH_UNREADY);
+	probe->misses = is_late(err) ? probe->misses + 1 : 0;
+	if (!err && answer->status == 200)
+		mark(probe, HEALTH_READY);
+	else if (probe->misses == 0 || probe->misses >= MAX_MISSES)
+		mark(probe, HEALTH_UNREADY);
 	loop_timer_start(probe->timer, PROBE_MS);
 }
 
@@ -70,7 +87,8 @@ static void ask(void *arg)
 static bool start(struct probe *probe, struct loop *loop, const char *url,
 		  struct err *err)
 {
-	const struct http_client_config cfg = {.base_url = url, .max_conns = 1};
+	const struct http_client_config cfg = {
+		.base_url = url, .max_conns = 1, .fail_refused = true};
 
 	probe->client = http_client_new(loop, &cfg, NULL, err);
 	if (!probe->client)
@@ -115,6 +133,7 @@ void health_address(struct health *health, struct endpoint *endpoint, const char
 	char url[80];
 
 	stop(probe);
+	probe->misses = 0;
 	atomic_store(&endpoint->health, HEALTH_UNKNOWN);
 	atomic_store(&endpoint->down_until_ms, 0);
 	if (!*address || !endpoint->admin_port)

@@ -19,6 +19,7 @@
 #define AGAIN_MS 2000  /* an address is known */
 #define RETRY_MS 500   /* none yet */
 #define GONE_MS  30000 /* so long there was no such name: then its addresses go */
+#define GRACE_MS 10000 /* after the start, for names that are not found yet */
 
 struct address {
 	struct sockaddr_storage at;
@@ -32,6 +33,7 @@ struct lookup {
 	struct address addresses[ENDPOINTS_OF_NAME];
 	struct loop_timer *timer;
 	bool asked; /* and answered, whatever the answer was */
+	bool found; /* once */
 	unsigned n_known, failures;
 	int64_t missing_since_ms; /* 0: not missing */
 };
@@ -42,6 +44,7 @@ struct resolver {
 	struct lookup *lookups;
 	unsigned n;
 	bool found; /* somebody to send requests to, ever */
+	int64_t start_ms;
 };
 
 /* ---- telling the threads ---- */
@@ -169,6 +172,7 @@ static void learn(struct lookup *lookup, const struct evutil_addrinfo *found)
 
 	lookup->failures = 0;
 	lookup->missing_since_ms = 0;
+	lookup->found = true;
 	lookup->resolver->found = true;
 	/* New ones first, as far as there is room: there is always one to ask. */
 	add_new(lookup, list, n);
@@ -245,6 +249,7 @@ struct resolver *resolver_new(struct app *app, struct loop *loop)
 	struct routes *routes = app->routes;
 
 	resolver->app = app;
+	resolver->start_ms = time_mono_ms();
 	resolver->lookups = xcalloc(routes->n_endpoints / ENDPOINTS_OF_NAME + 1,
 				    sizeof(struct lookup));
 	for (unsigned i = 0; i < routes->n_endpoints; i++) {
@@ -272,10 +277,13 @@ void resolver_free(struct resolver *resolver)
 bool resolver_ready(void *arg, const char **why)
 {
 	const struct resolver *resolver = arg;
+	bool grace = time_mono_ms() - resolver->start_ms < GRACE_MS;
 
 	*why = "looking up the names of the services";
 	for (unsigned i = 0; i < resolver->n; i++) {
-		if (!resolver->lookups[i].asked)
+		const struct lookup *lookup = &resolver->lookups[i];
+
+		if (!lookup->asked || (grace && !lookup->found))
 			return false;
 	}
 	*why = "not one name of a service is found";

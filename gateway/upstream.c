@@ -10,7 +10,9 @@
 #include "exchange.h"
 #include "pool.h"
 
-#define CONNECT_MS 1000
+/* In the first round over the endpoints; twice that in each further one. The kernel
+ * sends a lost SYN again after 1 s. */
+#define CONNECT_MS 300
 #define IDLE_MS    20000 /* below the idle time of our services */
 
 static void upstream_free(void *arg)
@@ -133,7 +135,9 @@ bool upstream_open(struct pool *pool, struct exchange *x)
 	up->moves = pool->moves;
 	pool->n_conns++;
 	begin_use(up, x);
+	if (!x->connects_ms)
+		x->connects_ms = pool->worker->now_ms;
 	x->state = X_CONNECTING;
-	x->deadline_ms = pool->worker->now_ms + CONNECT_MS;
+	x->deadline_ms = pool->worker->now_ms + (CONNECT_MS << x->round);
 	return true;
 }

@@ -62,6 +62,7 @@ static void cancel_found(const struct err *err, void *arg)
 	}
 	http_action(c->req, "cancelling the order");
 	c->cancel.id = c->find.id;
+	c->cancel.user_id = c->find.order.user_id;
 	c->cancel.trace = &c->trace;
 	order_repo_cancel(c->app->repo, &c->cancel, cancel_stored, c);
 }

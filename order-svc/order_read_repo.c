@@ -98,49 +98,54 @@ static bool load_locked(struct db_conn *conn, struct order_cancel *cancel,
 		ok = order_from_row(&cancel->order, rows, 0, err) &&
 		     order_load_lines(conn, &cancel->order, err);
 	db_rows_free(rows);
+	if (ok && cancel->found && cancel->order.user_id != cancel->user_id)
+		return err_set(err, ERR_INTERNAL,
+			       "order %" PRId64 " is not of user %" PRId64, cancel->id,
+			       cancel->user_id);
 	return ok;
 }
 
 static bool mark_cancelled(struct db_conn *conn, struct order_cancel *cancel,
-			   struct err *err)
+			   const struct order_turn *turn, struct err *err)
 {
 	struct order *order = &cancel->order;
-	struct order_numbers numbers = {.user_id = order->user_id, .count = 1};
 	struct order_event_row event;
 	char at[DB_TIME_TEXT_MAX];
-	struct order_turn turn;
 	bool ok;
 
-	if (!order_take_numbers(conn, &numbers, 1, &turn.now, err))
-		return false;
-	turn.seq = numbers.last;
 	if (!db_exec(conn, err,
 		     "UPDATE orders SET status = 'cancelled', cancelled_at = ?"
 		     " WHERE id = ? AND status = 'placed'",
-		     DB_S(db_time_text(at, turn.now)), DB_I(order->id)))
+		     DB_S(db_time_text(at, turn->now)), DB_I(order->id)))
 		return false;
 	if (db_affected(conn) != 1)
 		return err_set(err, ERR_INTERNAL,
 			       "order %" PRId64 " changed under its lock", order->id);
 	order->status = ORDER_CANCELLED;
-	order->cancelled_at = turn.now;
-	ok = order_event_row_init(&event, order, "order.cancelled", &turn, cancel->trace,
+	order->cancelled_at = turn->now;
+	ok = order_event_row_init(&event, order, "order.cancelled", turn, cancel->trace,
 				  err) &&
 	     order_insert_events(conn, &event, 1, err);
 	order_event_row_fini(&event);
 	return ok;
 }
 
+/* The number first, as where orders are recorded: of rows the server would see a circle,
+ * of tables that an ALTER waits for it does not. Taken in vain it is rolled back. */
 static enum db_verdict cancel_tx(struct db_conn *conn, void *arg, struct err *err)
 {
 	struct order_cancel *cancel = arg;
+	struct order_numbers numbers = {.user_id = cancel->user_id, .count = 1};
+	struct order_turn turn;
 
 	cancel->changed = false;
-	if (!load_locked(conn, cancel, err))
+	if (!order_take_numbers(conn, &numbers, 1, &turn.now, err) ||
+	    !load_locked(conn, cancel, err))
 		return DB_FAIL;
 	if (!cancel->found || cancel->order.status == ORDER_CANCELLED)
 		return DB_ROLLBACK;
-	if (!mark_cancelled(conn, cancel, err))
+	turn.seq = numbers.last;
+	if (!mark_cancelled(conn, cancel, &turn, err))
 		return DB_FAIL;
 	cancel->changed = true;
 	return DB_COMMIT;

@@ -2,8 +2,9 @@
  * order_repo.c - the repository itself, what its transactions share, and settling.
  *
  * Every transaction takes its locks in the same order: outcomes of reservations,
- * rows of user_seq by user, keys by user and key, then rows that nobody else can
- * see yet.
+ * rows of user_seq by user, the order that is cancelled or keys by user and key, then
+ * rows that nobody else can see yet.  The same holds for the tables: an ALTER that
+ * waits for one of two makes a circle of transactions that take them the other way round.
  */
 #include <stdlib.h>
 

@@ -113,7 +113,7 @@ void order_repo_find(struct order_repo *repo, struct order_find *find, db_done d
 
 struct order_cancel {
 	struct order_op op;
-	int64_t id;
+	int64_t id, user_id; /* the order's, as order_repo_find() said */
 	const struct trace *trace;
 	bool found;
 	bool changed;       /* false: it was cancelled before */

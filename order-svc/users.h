@@ -1,7 +1,7 @@
 /*
  * users.h - does a user exist?  For orders whose caller has not proved to be
- * the user: user-svc is asked, and a yes is remembered for a minute in a table
- * of fixed size.
+ * the user: user-svc is asked, once at a time for a user, and a yes is remembered
+ * for a minute in a table of fixed size; for ten while user-svc does not answer.
  */
 #ifndef ORDER_SVC_USERS_H
 #define ORDER_SVC_USERS_H
@@ -26,6 +26,7 @@ struct users_query {
 	const struct trace *trace;
 	/* private */
 	struct users *users;
+	struct users_query *next, **last; /* who waits for the same answer */
 	users_cb cb;
 	void *arg;
 };

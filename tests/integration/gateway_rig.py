@@ -119,11 +119,11 @@ def reply(body=b"ok", status="200 OK", extra=""):
 
 
 class Upstream:
-    """Accepts on a free port (or this one); each connection runs `handler(conn, self)` on a thread."""
+    """Accepts on a free port (or this one, or this listener); each connection runs `handler(conn, self)` on a thread."""
 
-    def __init__(self, handler, host="127.0.0.1", port=0):
+    def __init__(self, handler, host="127.0.0.1", port=0, listener=None):
         self.handler = handler
-        self.listener = socket.create_server((host, port), backlog=512)
+        self.listener = listener or socket.create_server((host, port), backlog=512)
         self.port = self.listener.getsockname()[1]
         self.conns = []
         self.n_conns = 0

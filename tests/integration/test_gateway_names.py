@@ -12,6 +12,8 @@ from shop_stack import MODE
 
 NAME = "orders.shop.test"
 SEEN_S = 10  # a change of the addresses is seen long before
+GRACE_S = 10  # for names that are not found yet
+PLAIN = [{"path": "/y", "methods": ["GET"], "who": ["anyone"], "upstream": "plain"}]
 
 
 class Named:
@@ -128,10 +130,31 @@ def test_not_ready_before_names_were_looked_up(rig):
     assert gw.get("/x")[0] == 200
 
 
-def test_a_name_that_nobody_knows_is_no_reason_to_refuse_the_others(rig):
-    gw, named = rig(more=[{"path": "/y", "methods": ["GET"], "who": ["anyone"], "upstream": "plain"}])
+def test_a_lost_question_is_asked_again_soon(rig):
+    gw, named = rig(mute=True)
+    named.start(2)
+    named.announce(2)
+    until(lambda: named.dns.asked > 2, what="a third question")  # the first two: for IPv4 and IPv6
+    first, _, again, *_ = named.dns.times
+    assert again - first < 3.5
+    named.dns.mute = False
     until(lambda: readyz(gw)[0] == 200, SEEN_S)
+
+
+def test_a_name_that_nobody_knows_is_no_reason_to_refuse_the_others(rig):
+    gw, named = rig(more=PLAIN)
+    until(lambda: readyz(gw)[0] == 200, GRACE_S + SEEN_S)
     assert gw.get("/x")[0] == 503 and gw.get("/y")[0] == 200
+
+
+def test_a_new_gateway_waits_for_each_name(rig):
+    gw, named = rig(more=PLAIN)
+    until(lambda: gw.log_lines("cannot find endpoint"))
+    assert readyz(gw) == (503, "looking up the names of the services")
+    named.start(2)
+    named.announce(2)
+    until(lambda: readyz(gw)[0] == 200, SEEN_S)
+    until(lambda: gw.get("/x")[0] == 200, SEEN_S)
 
 
 @pytest.mark.parametrize("probed", [False, True])

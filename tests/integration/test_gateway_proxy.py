@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from deaf import Deaf
 from gateway_rig import Gateway, Upstream, always, reply, until
 
 OK = reply(b"ok")
@@ -517,6 +518,24 @@ def test_second_endpoint_takes_over():
             assert {gw.get("/x")[2] for _ in range(40)} == {b"two"}
 
 
+def test_a_lost_syn_decides_nothing():
+    deaf = Deaf()
+    with Gateway({"/x": deaf}) as gw:
+        conn = gw.connect()
+        conn.send("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc")
+        deaf.knocks(2)
+        with Upstream(always(OK), listener=deaf.hear()):
+            assert conn.response()[0] == 200
+
+
+def test_an_endpoint_that_stays_deaf():
+    deaf = Deaf()
+    with Gateway({"/x": deaf}) as gw:
+        status, _, body = gw.get("/x")
+        assert status == 504 and b"upstream_timeout" in body
+    deaf.close()
+
+
 def test_unready_endpoint_gets_nothing():
     ready = {"a": True, "b": True}
 
@@ -543,6 +562,43 @@ def test_unready_endpoint_gets_nothing():
             ready["b"] = False
             time.sleep(0.8)
             assert gw.get("/x")[0] == 200
+
+
+def changes(gw):
+    """How ready the probed endpoints were found to be, in order."""
+    return [line["ready"] for line in gw.log_lines("endpoint changed")]
+
+
+@pytest.mark.parametrize("late", [1, 2])
+def test_one_late_probe_is_not_a_stop(late):
+    asked, again = [], threading.Event()
+
+    def admin(conn, up):
+        while True:
+            conn.request()
+            asked.append(up)
+            if 2 < len(asked) <= 2 + late:
+                return again.wait(20)  # its answer never comes
+            conn.send(reply(b"{}"))
+
+    with Upstream(always(OK)) as up, Upstream(admin) as probed, Gateway({"/x": (up, {"admin": [probed]})}) as gw:
+        until(lambda: len(asked) > 5 + late)
+        assert changes(gw) == ([True] if late == 1 else [True, False, True])
+        again.set()
+
+
+def test_who_says_that_he_is_not_ready_is_believed():
+    asked = []
+
+    def admin(conn, up):
+        while True:
+            conn.request()
+            asked.append(up)
+            conn.send(reply(b"{}", "503 Service Unavailable" if len(asked) == 3 else "200 OK"))
+
+    with Upstream(always(OK)) as up, Upstream(admin) as probed, Gateway({"/x": (up, {"admin": [probed]})}) as gw:
+        until(lambda: len(asked) > 5)
+        assert changes(gw) == [True, False, True]
 
 
 def test_endpoint_by_name():

@@ -374,6 +374,34 @@ def test_order_per_user_while_relays_come_and_go(alone):
     balanced(alone, keep)
 
 
+WAITING = (
+    "SELECT COUNT(*) FROM information_schema.innodb_trx t JOIN information_schema.processlist p"
+    " ON p.id = t.trx_mysql_thread_id WHERE trx_state = 'LOCK WAIT' AND user = %s"
+)
+
+
+def change_orders(alone):
+    with contextlib.closing(alone.connect()) as db, db.cursor() as cursor:
+        cursor.execute("SET SESSION lock_wait_timeout = 1")
+        cursor.execute(f"ALTER TABLE {alone.name}.orders COMMENT = 'changed'")
+
+
+def test_who_cancels_waits_for_the_user_without_a_table_of_orders(alone):
+    """Orders are recorded in that order, too; an ALTER that waits between two makes no circle."""
+    svc = alone.start()
+    order = svc.post(body=ORDER).json()
+    with contextlib.closing(alone.connect()) as db, concurrent.futures.ThreadPoolExecutor() as pool:
+        with db.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute(f"SELECT seq FROM {alone.name}.user_seq WHERE user_id = 1 FOR UPDATE")
+            answer = pool.submit(svc.post, f"/api/orders/{order['order_id']}/cancel")
+            until(lambda: alone.one(WAITING, alone.name))
+            change_orders(alone)
+            cursor.execute("COMMIT")
+        assert answer.result(20).status_code == 200
+    alone.at_rest()
+
+
 def test_cancel_once(alone):
     svc = alone.start()
     order = svc.post(body={**ORDER, "quantity": 3}).json()

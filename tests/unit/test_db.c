@@ -78,6 +78,28 @@ static void session_body(struct db_conn *conn)
 	must(!db_exec0(conn, &why, "SELECT nonsense FROM nowhere"));
 }
 
+/* What waits for a table keeps everybody else off it, without any row to wait for. */
+static void a_table_is_not_waited_for_long(void **state)
+{
+	struct db_settings patient = fix.cfg;
+	struct err why = {0};
+	struct db_conn *owner, *other;
+
+	(void)state;
+	patient.timeout_ms = 30000;
+	owner = db_conn_open(&patient, &why);
+	other = db_conn_open(&patient, &why);
+	must(owner && other);
+	must(db_exec0(owner, &why, "SET autocommit = 0"));
+	must(number(owner, "SELECT COUNT(*) FROM t") == 0);
+	must(!db_exec0(other, &why, "ALTER TABLE t COMMENT = 'changed'"));
+	must(why.code == ERR_BUSY && strcmp(why.slug, "database_busy") == 0);
+	must(db_exec0(owner, &why, "COMMIT"));
+	must(db_exec0(other, &why, "ALTER TABLE t COMMENT = 'changed'"));
+	db_conn_free(other);
+	db_conn_free(owner);
+}
+
 static void the_session_is_strict_and_utc(void **state)
 {
 	(void)state;
@@ -260,6 +282,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		DB_TEST(values_come_back_as_they_went),
 		DB_TEST(the_session_is_strict_and_utc),
+		DB_TEST(a_table_is_not_waited_for_long),
 		DB_TEST(duplicates_name_their_key),
 		DB_TEST(transactions_end_as_asked),
 		DB_TEST(a_connection_lost_before_commit_is_made_good),

@@ -5,6 +5,8 @@
  * Skipped unless TEST_DB_SOCKET is set:
  *   tests/unit/with_mariadb.sh build/asan/tests/unit/test_db_schema
  */
+#include <pthread.h>
+
 #include "db_fixture.h"
 
 static char dir[] = "/tmp/schemaXXXXXX";
@@ -14,7 +16,7 @@ static void path_of(char path[static 256], const char *name)
 	snprintf(path, 256, "%s/%s", dir, name);
 }
 
-static void add_migration(const char *name)
+static void write_migration(const char *name, const char *text)
 {
 	char path[256];
 	FILE *f;
@@ -22,8 +24,13 @@ static void add_migration(const char *name)
 	path_of(path, name);
 	f = fopen(path, "w");
 	assert_non_null(f);
-	fputs("DO 1;\n", f);
+	fputs(text, f);
 	fclose(f);
+}
+
+static void add_migration(const char *name)
+{
+	write_migration(name, "DO 1;\n");
 }
 
 static void remove_migration(const char *name)
@@ -118,6 +125,51 @@ static void a_new_version_waits_and_the_old_one_serves(void **state)
 	end_program();
 }
 
+/* ---- a table that is in use ---- */
+
+static void *migrate_thread(void *arg)
+{
+	migrate();
+	return arg;
+}
+
+static bool somebody_waits(struct db_conn *conn)
+{
+	return number(conn, "SELECT COUNT(*) FROM information_schema.processlist"
+			    " WHERE state LIKE 'Waiting for table metadata lock%'") > 0;
+}
+
+/* Others can still use the table while the migration waits for it. */
+static void it_waits_for_a_table_in_short_turns(void **state)
+{
+	struct err why = {0};
+	struct db_conn *user, *other;
+	pthread_t migration;
+
+	(void)state;
+	assert_true(empty_schema());
+	user = db_conn_open(&fix.cfg, &why);
+	fix.cfg.timeout_ms = 30000;
+	other = db_conn_open(&fix.cfg, &why);
+	must(user && other);
+	make_tables(user);
+	write_migration("0001_a.sql", "ALTER TABLE t ADD COLUMN more INT;\n");
+	must(db_exec0(user, &why, "SET autocommit = 0"));
+	must(number(user, "SELECT COUNT(*) FROM t") == 0);
+	pthread_create(&migration, NULL, migrate_thread, NULL);
+	for (int turn = 0; turn < 2; turn++) {
+		while (!somebody_waits(other))
+			usleep(10 * 1000);
+		must(db_exec0(other, &why, "DELETE FROM t"));
+	}
+	must(db_exec0(user, &why, "COMMIT"));
+	pthread_join(migration, NULL);
+	must(db_exec0(other, &why, "UPDATE t SET more = 1"));
+	fix.cfg.timeout_ms = 2000;
+	db_conn_free(other);
+	db_conn_free(user);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -125,6 +177,8 @@ int main(void)
 						remove_dir),
 		cmocka_unit_test_setup_teardown(
 			a_new_version_waits_and_the_old_one_serves, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(it_waits_for_a_table_in_short_turns,
+						make_dir, remove_dir),
 	};
 
 	return run_db_tests("test_db_schema", tests, ARRAY_LEN(tests));

@@ -4,6 +4,7 @@
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -100,6 +101,7 @@ struct fixture {
 	unsigned done;
 };
 
+/* Without connections to serve nobody listens. */
 static void start(struct fixture *f, const struct script *script, unsigned n_conns,
 		  struct http_client_config *cfg)
 {
@@ -112,7 +114,8 @@ static void start(struct fixture *f, const struct script *script, unsigned n_con
 	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	f->server.fd = socket(AF_INET, SOCK_STREAM, 0);
 	assert_int_equal(bind(f->server.fd, (struct sockaddr *)&at, sizeof(at)), 0);
-	assert_int_equal(listen(f->server.fd, 8), 0);
+	if (n_conns)
+		assert_int_equal(listen(f->server.fd, 8), 0);
 	getsockname(f->server.fd, (struct sockaddr *)&at, &len);
 	f->server.script = script;
 	f->server.n_conns = n_conns;
@@ -144,6 +147,8 @@ static void on_answer(const struct http_answer *answer, const struct err *err, v
 	f->done++;
 	f->code = err ? err->code : ERR_NONE;
 	f->status = answer ? answer->status : 0;
+	if (err)
+		str_copy(f->slug, sizeof(f->slug), str_from(err->slug));
 	if (answer) {
 		str_copy(f->body, sizeof(f->body), answer->body);
 		str_copy(f->type, sizeof(f->type),
@@ -234,7 +239,7 @@ static void sent_once_is_not_busy(void **state)
 	start(&f, &script, 1, &(struct http_client_config){0});
 	call(&f, "GET", "", 2000);
 	shutdown(f.server.fd, SHUT_RDWR);
-	call(&f, "PUT", "{}", 2000);
+	call(&f, "PUT", "{}", 300);
 	assert_int_equal(f.code, ERR_UPSTREAM);
 	stop(&f);
 	assert_int_equal(f.server.n_seen, 2);
@@ -315,10 +320,110 @@ static void nobody_listens(void **state)
 
 	(void)state;
 	start(&f, &script, 0, &(struct http_client_config){0});
-	shutdown(f.server.fd, SHUT_RDWR);
-	call(&f, "GET", "", 2000);
+	call(&f, "GET", "", 300);
 	assert_int_equal(f.code, ERR_BUSY);
+	assert_string_equal(f.slug, "");
 	stop(&f);
+}
+
+/* ---- connections that cannot be made at first ---- */
+
+static const struct script always_hi = {{{OK_HI}, {OK_HI}, {OK_HI}, {OK_HI}}};
+
+static void *serve_later(void *arg)
+{
+	struct server *server = arg;
+
+	usleep(150 * 1000);
+	listen(server->fd, 8);
+	return serve(server);
+}
+
+/* The server that start() left without connections begins to serve some. */
+static void begin_later(struct fixture *f)
+{
+	pthread_join(f->server.thread, NULL);
+	f->server.n_conns = MAX_CONNS;
+	pthread_create(&f->server.thread, NULL, serve_later, &f->server);
+}
+
+/* Connections that nobody accepts, until the kernel drops SYNs. */
+static void fill_backlog(const struct server *server)
+{
+	struct sockaddr_in at;
+	socklen_t len = sizeof(at);
+	bool dropped = false;
+
+	getsockname(server->fd, (struct sockaddr *)&at, &len);
+	assert_int_equal(listen(server->fd, 0), 0);
+	for (int i = 0; !dropped && i < MAX_CONNS; i++) {
+		struct pollfd one = {.events = POLLOUT};
+
+		one.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		connect(one.fd, (struct sockaddr *)&at, len);
+		dropped = poll(&one, 1, 100) == 0;
+		close(one.fd);
+	}
+	assert_true(dropped);
+}
+
+static void a_lost_syn_is_no_failure(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	start(&f, &always_hi, 0, &(struct http_client_config){.connect_ms = 100});
+	fill_backlog(&f.server);
+	begin_later(&f);
+	call(&f, "POST", "{}", 10000);
+	assert_int_equal(f.status, 200);
+	stop(&f);
+	assert_int_equal(f.server.n_seen, 1);
+}
+
+static void a_refusal_is_no_failure(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	start(&f, &always_hi, 0, &(struct http_client_config){0});
+	begin_later(&f);
+	call(&f, "POST", "{}", 10000);
+	assert_int_equal(f.status, 200);
+	stop(&f);
+	assert_int_equal(f.server.n_seen, 1);
+}
+
+static void a_refusal_is_one_for_who_wants_to_know(void **state)
+{
+	static const struct script script = {{{NULL}}};
+	struct fixture f;
+
+	(void)state;
+	start(&f, &script, 0, &(struct http_client_config){.fail_refused = true});
+	call(&f, "GET", "", 10000);
+	assert_int_equal(f.code, ERR_BUSY);
+	assert_string_equal(f.slug, "refused");
+	stop(&f);
+}
+
+/* Freed between two attempts: it was not sent. */
+static void stopped_while_pausing(void **state)
+{
+	static const struct script script = {{{NULL}}};
+	struct http_call spec = {.method = "GET", .path = "/", .timeout_ms = 5000};
+	const struct timeval soon = {0, 100 * 1000};
+	struct fixture f;
+
+	(void)state;
+	start(&f, &script, 0, &(struct http_client_config){0});
+	http_client_call(f.client, &spec, on_answer, &f);
+	event_base_loopexit(loop_base(f.loop), &soon);
+	event_base_dispatch(loop_base(f.loop));
+	assert_int_equal(f.done, 0);
+	stop(&f);
+	assert_int_equal(f.done, 1);
+	assert_int_equal(f.code, ERR_BUSY);
 }
 
 static void refuses_header_injection(void **state)
@@ -376,6 +481,10 @@ int main(void)
 		cmocka_unit_test(until_close_and_problem),
 		cmocka_unit_test(times_out),
 		cmocka_unit_test(nobody_listens),
+		cmocka_unit_test(a_lost_syn_is_no_failure),
+		cmocka_unit_test(a_refusal_is_no_failure),
+		cmocka_unit_test(a_refusal_is_one_for_who_wants_to_know),
+		cmocka_unit_test(stopped_while_pausing),
 		cmocka_unit_test(refuses_header_injection),
 		cmocka_unit_test(queue_is_bounded),
 	};

@@ -360,7 +360,9 @@ static bool settle(unsigned attempt)
 static bool cancel(unsigned attempt)
 {
 	struct trace trace = {0};
-	struct order_cancel job = {.id = shop.order_id[attempt], .trace = &trace};
+	struct order_cancel job = {.id = shop.order_id[attempt],
+				   .user_id = shop.made[attempt].wish.order.user_id,
+				   .trace = &trace};
 
 	fix.pending++;
 	order_repo_cancel(&repo, &job, job_ended, NULL);
