@@ -79,6 +79,9 @@ def test_programs_have_three_probes_and_drain(overlay):
         drain = (int(settings["DRAIN_WAIT_MS"]) + int(settings["DRAIN_MAX_MS"])) / 1000
         sleep = box["lifecycle"]["preStop"]["sleep"]["seconds"]
         assert pod["terminationGracePeriodSeconds"] >= sleep + drain + 5
+        if doc["kind"] == "Deployment" and box["name"] != "gateway":
+            # Evictions know no minReadySeconds: what it waits for in a rollout, preStop gives in a drain.
+            assert sleep >= doc["spec"]["minReadySeconds"], doc["metadata"]["name"]
         spread = {one["topologyKey"] for one in pod["topologySpreadConstraints"]}
         assert spread == {"topology.kubernetes.io/zone", "kubernetes.io/hostname"}
 
