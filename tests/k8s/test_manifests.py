@@ -126,10 +126,12 @@ def test_autoscalers_behave(overlay):
                 assert metric["resource"] == {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 70}}
 
 
-def test_budgets_have_one_field(overlay):
+def test_budgets_guard_all_and_hold_up_no_drain(overlay):
     guarded = set()
     for doc in of_kind(overlay, "PodDisruptionBudget"):
         assert ("minAvailable" in doc["spec"]) != ("maxUnavailable" in doc["spec"])
+        # In an outage no pod is ready; budgets must not keep them on a node that is to go.
+        assert doc["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
         guarded.add(doc["metadata"]["name"])
     assert {doc["metadata"]["name"] for doc in programs(overlay)} | {"frontend"} <= guarded
 
