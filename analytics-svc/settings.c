@@ -9,8 +9,8 @@ const struct config_entry settings_config[] = {
 	CFG_STR(struct settings, results_topic, "RESULTS_TOPIC", "analytics-results",
 		"Kafka topic with the results of the processor"),
 	CFG_INT(struct settings, max_users, "MAX_USERS", "1000000", 2, 100000000,
-		"users kept in memory (about 60 bytes each); beyond it, those who spent "
-		"most"),
+		"users kept in memory (53 to 107 bytes each, for a moment three times "
+		"that); beyond it, those who spent most"),
 	CFG_INT(struct settings, max_streams, "MAX_STREAMS", "256", 1, 100000,
 		"clients of the event stream at one time"),
 	CFG_END,

@@ -15,6 +15,9 @@
 #define FIRST_SLOTS 256 /* a power of two */
 #define TOP_ROOM    (2 * USERS_TOP)
 
+/* How many users fit into a pod's memory is reckoned with this. */
+_Static_assert(sizeof(struct user) == 40, "tell tests/k8s/test_memory.py");
+
 struct rank {
 	int64_t spent, id;
 };

@@ -31,7 +31,8 @@ const struct config_entry settings_config[] = {
 		"ms for reading the state back before that is an alarm and begins again"),
 	CFG_INT(struct settings, max_users, "MAX_USERS_PER_PARTITION", "1000000", 1,
 		100000000,
-		"users kept per partition; orders of further ones go to DLQ_TOPIC"),
+		"users kept per partition (about 105 bytes each); orders of further ones "
+		"go to DLQ_TOPIC"),
 	CFG_STR(struct settings, topics_file, "TOPICS_FILE", "tools/topics.json",
 		"JSON file with the topics of --create-topics"),
 	CFG_INT(struct settings, topics_replication, "TOPICS_REPLICATION", "0", 0, 32767,

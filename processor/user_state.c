@@ -13,6 +13,9 @@
 
 #define FIRST_BUCKETS 64
 
+/* How many users fit into a pod's memory is reckoned with this. */
+_Static_assert(sizeof(struct user) == 88, "tell tests/k8s/test_memory.py");
+
 /* splitmix64: neighbouring ids spread over all buckets. */
 static size_t bucket_of(const struct user_table *table, int64_t user_id)
 {
