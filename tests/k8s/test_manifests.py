@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 
 import pytest
@@ -165,6 +166,30 @@ def test_jobs_come_before_programs(overlay):
             assert wave(doc) < min(wave(program) for program in programs(overlay))
     for doc in of_kind(overlay, "ConfigMap", "ServiceAccount", "NetworkPolicy"):
         assert wave(doc) < min(wave(job) for job in of_kind(overlay, "Job"))
+
+
+def promised_seconds():
+    """What --migrate may take: server, lock and one statement."""
+    text = (ROOT / "common" / "db_migrate.c").read_text(encoding="utf-8")
+    found = [re.search(pattern, text) for pattern in
+             (r"SERVER_WAIT_MS +(\d+)000\n", r'LOCK_WAIT_S +"(\d+)"', r"timeout_ms = (\d+) \* 1000;")]  # fmt: skip
+    return sum(int(one[1]) for one in found)
+
+
+def test_jobs_may_take_what_migrations_take_and_keep_their_logs(overlay):
+    kinds = {"topics": 0, "migration": 0}
+    for doc in of_kind(overlay, "Job"):
+        kind = doc["metadata"]["labels"].get("app.kubernetes.io/component")
+        if kind not in kinds:
+            continue
+        kinds[kind] += 1
+        # The page comes within minutes and is repeated; the log must be there in the morning.
+        assert doc["spec"]["ttlSecondsAfterFinished"] >= 12 * 3600
+        # OnFailure: the pod is deleted with its log when the Job gives up.
+        assert pod_of(doc)["restartPolicy"] == "Never"
+        if kind == "migration":
+            assert doc["spec"]["activeDeadlineSeconds"] > promised_seconds() > 3600
+    assert kinds == {"topics": 1, "migration": 4}
 
 
 def settings_of(overlay, doc):
