@@ -127,6 +127,14 @@ def test_autoscalers_behave(overlay):
                 assert metric["resource"] == {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 70}}
 
 
+def test_keda_talks_to_kafka_as_the_programs_do(overlay):
+    kafka = next(doc["data"] for doc in of_kind(overlay, "ConfigMap") if "KAFKA_SECURITY_PROTOCOL" in doc["data"])
+    for doc in of_kind(overlay, "ScaledObject"):
+        asked = [one["metadata"] for one in doc["spec"]["triggers"] if one["type"] == "kafka"]
+        assert [one["bootstrapServers"] for one in asked] == [kafka["KAFKA_BOOTSTRAP_SERVERS"]]
+        assert [one.get("tls") == "enable" for one in asked] == [kafka["KAFKA_SECURITY_PROTOCOL"] == "SSL"]
+
+
 def test_budgets_guard_all_and_hold_up_no_drain(overlay):
     guarded = set()
     for doc in of_kind(overlay, "PodDisruptionBudget"):
