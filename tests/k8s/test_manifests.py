@@ -182,6 +182,27 @@ def test_policies_deny_first(overlay):
             assert rule.get("ports"), f"{doc['metadata']['name']} opens all ports"
 
 
+def test_sidecars_reach_their_control_plane(overlay):
+    """Policies deny what nobody allows, so Istio's sidecars need a way to istiod."""
+    marks = [pod["metadata"]["labels"] for pod in (doc["spec"]["template"] for doc in workloads(overlay))]
+    sidecars = [mark for mark in marks if mark.get("sidecar.istio.io/inject") == "true"]
+    assert bool(sidecars) == bool(of_kind(overlay, "VirtualService"))
+    for mark in sidecars:
+        assert any(reaches_istiod(doc["spec"], mark) for doc in of_kind(overlay, "NetworkPolicy")), mark
+
+
+def reaches_istiod(policy, mark):
+    wanted = {
+        "to": [{
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "istio-system"}},
+            "podSelector": {"matchLabels": {"app": "istiod"}},
+        }],
+        "ports": [{"port": 15012}],
+    }  # fmt: skip
+    chosen = policy["podSelector"].get("matchLabels", {})
+    return chosen and chosen.items() <= mark.items() and wanted in policy.get("egress", [])
+
+
 def test_jobs_come_before_programs(overlay):
     def wave(doc):
         return int(doc["metadata"].get("annotations", {}).get("argocd.argoproj.io/sync-wave", "0"))
