@@ -182,6 +182,21 @@ def test_policies_deny_first(overlay):
             assert rule.get("ports"), f"{doc['metadata']['name']} opens all ports"
 
 
+def number(file, pattern):
+    return int(re.search(pattern, (ROOT / file).read_text(encoding="utf-8"))[1])
+
+
+def test_the_load_balancer_closes_idle_connections_first(overlay):
+    """Else it sends a request into a connection that the other end is closing: 502."""
+    heartbeat = number("analytics-svc/stream.c", r"HEARTBEAT_MS +(\d+)000\n")
+    gateway = number("gateway/client.c", r"IDLE_MS +(\d+)000\n")
+    nginx = number("docker/nginx/default.conf.template", r"keepalive_timeout (\d+)s;")
+    for doc in of_kind(overlay, "Ingress"):
+        text = doc["metadata"]["annotations"]["alb.ingress.kubernetes.io/load-balancer-attributes"]
+        idle = int(re.search(r"idle_timeout\.timeout_seconds=(\d+)", text)[1])
+        assert 2 * heartbeat < idle < min(gateway, nginx)
+
+
 def test_sidecars_reach_their_control_plane(overlay):
     """Policies deny what nobody allows, so Istio's sidecars need a way to istiod."""
     marks = [pod["metadata"]["labels"] for pod in (doc["spec"]["template"] for doc in workloads(overlay))]
