@@ -2,6 +2,7 @@
 # Short commands that the runbooks use:  . docs/runbooks/functions.sh
 #
 #   admin NAME PATH [POD]   what an instance of a program says on its admin listener: admin order-svc /readyz
+#   logs NAME [OPTION...]   what all pods of a program or Job logged, by time: logs order-svc --since=10m
 #   prom QUERY              what Prometheus says now: prom 'max(shop_outbox_age_seconds)'
 #   sql NAME QUERY          in the schema of a program, as in the manifests of the local overlay
 #   kafka TOOL ARGS...      Kafka's own tools, in the cluster: kafka consumer-groups --list
@@ -37,6 +38,11 @@ admin() { # NAME PATH [POD]
 	[ -n "$pod" ] || pod=$(kubectl -n shop get pods -l "app.kubernetes.io/name=$1" -o name | head -n1)
 	_forward shop "${pod:-pod/none-of-$1}" 9090 "$2"
 	echo
+}
+
+# `kubectl logs deploy/NAME` would be one pod of several, and a selector shows ten lines unless told.
+logs() { # NAME [OPTION...]
+	kubectl -n shop logs -l "app.kubernetes.io/name=$1" --prefix --timestamps --tail=-1 "${@:2}" | sort -s -k2,2
 }
 
 prom() { # QUERY

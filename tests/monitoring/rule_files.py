@@ -11,6 +11,8 @@ RULES = ROOT / "monitoring" / "prometheus" / "rules"
 RULE_TESTS = ROOT / "tests" / "monitoring" / "rules"
 RUNBOOKS = ROOT / "docs" / "runbooks"
 SECTIONS = ["What users see", "Look here first", "Fix", "Escalate"]
+# kubectl picks one of its pods; functions.sh has `logs`.  What watches is one pod each.
+ONE_POD = re.compile(r"-n shop logs (deploy|deployment|sts|statefulset|job)/")
 # Fires always, that is its purpose: it has no silent case.
 ALWAYS = {"Watchdog"}
 
@@ -44,6 +46,8 @@ def without_runbook(rule_folder=RULES, runbooks=RUNBOOKS):
             wrong.append(f"{name}: its sections are {found}")
         if "```sh\n" not in text:
             wrong.append(f"{name}: no command")
+        if ONE_POD.search(text):
+            wrong.append(f"{name}: reads the log of one pod of several")
         if f"({name}.md)" not in index:
             wrong.append(f"{name}: not in the runbooks' README")
     for _, rule in alerts(rule_folder):

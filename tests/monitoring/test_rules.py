@@ -81,6 +81,13 @@ def test_a_runbook_without_a_section_is_noticed(copied):
     assert [line.split(":")[0] for line in without_runbook(copied / "rules", copied / "runbooks")] == ["OutboxOld"]
 
 
+def test_a_runbook_that_reads_one_pod_is_noticed(copied):
+    file = copied / "runbooks" / "OutboxOld.md"
+    file.write_text(file.read_text(encoding="utf-8").replace("logs order-svc", "kubectl -n shop logs deploy/order-svc"))
+    found = without_runbook(copied / "rules", copied / "runbooks")
+    assert found == ["OutboxOld: reads the log of one pod of several"]
+
+
 def test_a_missing_test_is_noticed(copied):
     file = copied / "tests" / "pipeline.yml"
     text = yaml.safe_load(file.read_text(encoding="utf-8"))
