@@ -72,5 +72,17 @@ def without_tests(rule_folder=RULES, tests=RULE_TESTS):
     return wrong + [f"{name}: tested, but there is no such alert" for name in (fires | silent) - known]
 
 
+def labels_of_alerts(tests=RULE_TESTS):
+    """Alert -> the labels that it fires with in each of its tests."""
+    found = {}
+    for file in tests.glob("*.yml"):
+        for test in yaml.safe_load(file.read_text(encoding="utf-8"))["tests"]:
+            for case in test.get("alert_rule_test", []):
+                for one in case.get("exp_alerts") or []:
+                    name, labels = case["alertname"], set(one["exp_labels"])
+                    found[name] = found.get(name, labels) & labels
+    return found
+
+
 def promtool(*args, cwd=ROOT):
     return subprocess.run(["promtool", *map(str, args)], cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
