@@ -2,6 +2,7 @@
 
 import copy
 import re
+import shutil
 
 import pytest
 import yaml
@@ -142,6 +143,52 @@ def test_what_autoscalers_own_is_ignored_and_nothing_else(place, apps, overlays)
     assert scaled(overlays["shop", place]) == ignored(app)
     assert all(entry["jsonPointers"] == ["/spec/replicas"] for entry in app["spec"]["ignoreDifferences"])
     assert "RespectIgnoreDifferences=true" in app["spec"]["syncPolicy"]["syncOptions"]
+
+
+# What may be taken into an overlay: where, and what Argo CD lacks without a component of its own.
+REPLICAS = {("StatefulSet", "processor")}
+ISTIO = {("networking.istio.io", "DestinationRule"), ("networking.istio.io", "VirtualService")}
+TAKEN_IN = {
+    "canary": ("local", None, set(), set()),
+    "persistent-data": ("local", None, set(), set()),
+    "next-schema": ("local", None, set(), set()),
+    "keda": ("eks", "keda", {("keda.sh", "ScaledObject")}, REPLICAS),
+    "external-metrics": ("eks", "external-metrics", set(), REPLICAS),
+    "istio": ("eks", "istio-order-svc", ISTIO, set()),
+}
+
+
+def applications(folder, place, component):
+    """k8s/argocd/apps of a place, with a component of k8s/argocd/components."""
+    shutil.copytree(ROOT / "k8s" / "argocd", folder / "argocd")
+    file = folder / "argocd" / "apps" / place / "kustomization.yaml"
+    text = yaml.safe_load(file.read_text(encoding="utf-8"))
+    text["components"] += [f"../../components/{component}"] if component else []
+    file.write_text(yaml.safe_dump(text), encoding="utf-8")
+    return documents(file.parent)
+
+
+def lacks(apps, objects):
+    """Kinds that the project does not allow, and targets of autoscalers that git would set back."""
+    project, app = named(apps, "AppProject", "shop"), named(apps, "Application", "shop")
+    return kinds_differ(project, [objects])["missing"], scaled(objects) - ignored(app)
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "tests" / "k8s" / "overlays").iterdir()))
+def test_what_an_overlay_takes_in_has_its_component_here(name, apps, overlays, tmp_path):
+    place, component, kinds, targets = TAKEN_IN[name]
+    objects = documents(ROOT / "tests" / "k8s" / "overlays" / name)
+    assert lacks(apps[place], objects) == (kinds, targets)
+    wider = applications(tmp_path, place, component)
+    assert lacks(wider, objects) == (set(), set())
+    # And no wider than that.
+    rendered = [objects, *(overlays["shop", one] for one in PLACES)]
+    assert kinds_differ(named(wider, "AppProject", "shop"), rendered)["needless"] == set()
+
+
+def test_every_component_here_is_tried():
+    there = {path.name for path in (ROOT / "k8s" / "argocd" / "components").iterdir()}
+    assert there == {component for _, component, _, _ in TAKEN_IN.values() if component}
 
 
 @pytest.mark.parametrize("place", PLACES)
