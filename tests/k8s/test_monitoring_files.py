@@ -96,3 +96,21 @@ def test_what_is_scraped_has_the_port_that_the_configuration_looks_for(docs):
         if name != "grafana":
             names = [one["name"] for box in doc["spec"]["template"]["spec"]["containers"] for one in box["ports"]]
             assert port in names, name
+
+
+def test_alerts_on_eks_go_where_site_env_says():
+    folder = ROOT / "k8s" / "monitoring" / "overlays" / "eks"
+    settings = (folder / "site.env").read_text(encoding="utf-8").splitlines()
+    relay = next(line.removeprefix("MAIL_RELAY=") for line in settings if line.startswith("MAIL_RELAY="))
+    docs = documents(folder)
+    assert of_kind(docs, "Service")["mail-sink"]["spec"]["externalName"] == relay
+    assert "site" not in of_kind(docs, "ConfigMap") and "set-by" not in yaml.safe_dump_all(docs)
+
+
+def test_the_steps_for_eks_name_every_file_of_own_values():
+    text = (ROOT / "docs" / "OPERATIONS.md").read_text(encoding="utf-8")
+    steps = text.partition("### EKS, step by step\n")[2].partition("\n### ")[0]
+    files = [str(path.relative_to(ROOT)) for path in ROOT.glob("k8s/**/site.env")]
+    assert len(files) == 2
+    for name in files:
+        assert f"`{name}`" in steps, name
