@@ -93,7 +93,40 @@ def existing(name, text):
                 yield f"there is no {path}"
 
 
-RULES = [pins, rights, scripts, secrets, loops, existing]
+def loads_archives(steps_of_job):
+    given = any(step.get("with", {}).get("name") == "images" for step in steps_of_job
+                if "actions/download-artifact@" in step.get("uses", ""))  # fmt: skip
+    return given and any("docker load" in step.get("run", "") for step in steps_of_job)
+
+
+def same_images(name, text):
+    """What is published is what was tested: nobody builds images again."""
+    for job_name, job in yaml.safe_load(text)["jobs"].items():
+        for step in job.get("steps", []):
+            if "make test-containers" not in step.get("run", ""):
+                continue
+            if "images" not in job.get("needs", []) or not loads_archives(job["steps"]):
+                yield f"{job_name}: does not take the archives"
+            if step.get("env", {}).get("IMAGES_TAG") != "dev":
+                yield f"{job_name}: builds images of its own"
+
+
+def publishes(name, text):
+    """A workflow that publishes tests first, or asks whether that was done."""
+    jobs = yaml.safe_load(text)["jobs"]
+    for job_name, job in jobs.items():
+        if job.get("uses") == "./.github/workflows/publish.yaml" and not after_tests(jobs, job_name):
+            yield f"{job_name}: publishes what nobody tested"
+
+
+def after_tests(jobs, name):
+    needs = jobs[name].get("needs", [])
+    needs = [needs] if isinstance(needs, str) else needs
+    asks = any("tools/tested-commit" in step.get("run", "") for step in jobs[name].get("steps", []))
+    return asks or {"test", "containers", "k8s"} <= set(needs) or any(after_tests(jobs, one) for one in needs)
+
+
+RULES = [pins, rights, scripts, secrets, loops, existing, same_images, publishes]
 CHECKOUT = "uses: actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1"
 
 # rule, file, what is changed, into what
@@ -116,6 +149,12 @@ MUTANTS = [
     (existing, "ci.yaml", "make lint-workflows", "make lint-workflow"),
     (existing, "ci.yaml", "{name: monitoring, run: make test-monitoring}", "{name: monitoring, run: make monitoring}"),
     (existing, "ci.yaml", "tools/bump-images", "tools/bump-image"),
+    (same_images, "ci.yaml", "env: {IMAGES_TAG: dev}", "env: {IMAGES: dev}"),
+    (same_images, "ci.yaml", "with: {name: images, path: build/archives}", "with: {name: sboms, path: build/archives}"),
+    (same_images, "ci.yaml", "docker load", "docker image ls"),
+    (publishes, "ci.yaml", "needs: [test, manifests, images, containers, k8s]", "needs: [test, manifests, images, k8s]"),
+    (publishes, "release.yaml", 'tools/tested-commit "$GITHUB_SHA"', "echo tested"),
+    (publishes, "release.yaml", "needs: tested", "timeout-minutes: 5"),
 ]
 
 
