@@ -22,6 +22,7 @@
 #define POLL_MS      100
 #define ASK_MS       5000
 #define ASK_PAUSE_US 20000
+#define TELL_MS      10000
 
 struct goal {
 	int64_t low, end;
@@ -33,7 +34,8 @@ struct restoring {
 	rd_kafka_topic_partition_list_t *list;
 	struct goal *goal; /* by position in `list` */
 	int missing;       /* goals not reached yet */
-	int64_t deadline_ms;
+	int64_t deadline_ms, tell_ms;
+	rd_kafka_resp_err_t error; /* the last of a question */
 	int64_t records;
 };
 
@@ -46,16 +48,29 @@ static int32_t first_missing(const struct restoring *r)
 	return r->list->elems[i].partition;
 }
 
+static void tell(struct restoring *r, const char *step, int64_t now_ms)
+{
+	if (now_ms < r->tell_ms)
+		return;
+	r->tell_ms = now_ms + TELL_MS;
+	log_warn("still restoring", LOG_STR("step", step), LOG_INT("missing", r->missing),
+		 LOG_INT("first_partition", first_missing(r)),
+		 LOG_STR("last_error", rd_kafka_err2name(r->error)),
+		 LOG_INT("records", r->records));
+}
+
 /* false: stopped, failed, or out of time, which is an alarm: then all begins again,
  * and goes on by itself when what held it up has been put right. */
 static bool go_on(struct restoring *r, const char *step)
 {
 	struct engine *engine = r->engine;
+	int64_t now_ms = time_mono_ms();
 
 	engine_turned(engine);
 	if (!engine_running(engine))
 		return false;
-	if (time_mono_ms() < r->deadline_ms)
+	tell(r, step, now_ms);
+	if (now_ms < r->deadline_ms)
 		return true;
 	metric_add(engine->metrics.restore_timeouts, 1);
 	return engine_again(
@@ -86,7 +101,7 @@ static bool get_committed(struct restoring *r)
 	rd_kafka_resp_err_t error = ask_committed(r);
 
 	while (error) {
-		log_debug("restore", LOG_STR("committed", rd_kafka_err2name(error)));
+		r->error = error;
 		if (!go_on(r, "committed offsets"))
 			return false;
 		usleep(ASK_PAUSE_US);
@@ -113,6 +128,7 @@ static bool get_end(struct restoring *r, rd_kafka_t *marks, int i)
 		error = rd_kafka_query_watermark_offsets(
 			marks, r->engine->cfg->results_topic, r->list->elems[i].partition,
 			&goal->low, &goal->end, ASK_MS);
+		r->error = error;
 		if (!go_on(r, "ends of the results"))
 			return false;
 		if (error)
@@ -280,6 +296,7 @@ bool restore(struct engine *engine, rd_kafka_topic_partition_list_t *list)
 		.goal = xcalloc((size_t)list->cnt, sizeof(struct goal)),
 		.missing = list->cnt,
 		.deadline_ms = time_mono_ms() + engine->cfg->restore_timeout_ms,
+		.tell_ms = time_mono_ms() + TELL_MS,
 	};
 	bool ok;
 
