@@ -25,6 +25,18 @@ def caught(tool, *results, wanted=("stock adds up",)):
     return tool.caught(SimpleNamespace(test=lambda _: left.pop(0)), mutant)
 
 
+def test_the_docs_tell_every_mutant(tool, monkeypatch, tmp_path, capsys):
+    page = tmp_path / "page.md"
+    monkeypatch.setattr(tool, "ROOT", tmp_path)
+    monkeypatch.setattr(tool, "DOCUMENT", page)
+    one, two = (SimpleNamespace(name=name, breaks="all", tests=["a.py::test_b[c]"]) for name in ("one", "two"))
+    page.write_text("before\n<!-- begin mutants: written by tools/run-mutants --docs -->\n<!-- end mutants -->\nafter\n")
+    assert tool.check_table([one]) == 1 and "--docs" in capsys.readouterr().out
+    tool.write_table([one])
+    assert tool.check_table([one]) == 0 and tool.check_table([one, two]) == 1
+    assert page.read_text().startswith("before\n") and page.read_text().endswith("-->\nafter\n")
+
+
 RIGHT = (1, 1, "BROKEN no client hangs\nBROKEN stock adds up at any moment\n1 failed")
 OTHER = (1, 1, "BROKEN no client hangs\nE  stock adds up\n1 failed")
 PASSES, BREAKS = (0, 0, "1 passed"), (4, 0, "usage")
