@@ -140,8 +140,9 @@ def test_s24_single_node_of_4x_forgets_a_transaction(new_stack, tmp_path):
                     tool.abort(one)
             alone.exact(model, 90)
             if end == "alarm":
-                break
+                return
             for one in processors:
                 one.kill()
+        pytest.skip("totals were exact, but the node forgot nothing in eight rounds: no alarm was seen")
     finally:
         alone.close()
