@@ -4,6 +4,7 @@ import collections
 import json
 import pathlib
 import random
+import shutil
 import time
 from dataclasses import dataclass, field
 
@@ -308,6 +309,12 @@ class Sitting:
         with open(self.reports / f"chaos-{run.seed}.jsonl", "w", encoding="utf-8") as out:
             for one in run.crowd.requests if run.crowd else ():
                 out.write(json.dumps(one, default=vars) + "\n")
+        if run.broken:
+            self.keep_logs(run)
+
+    def keep_logs(self, run):
+        """Of the whole stack: the next one would begin them anew."""
+        shutil.copytree(self.stack.dir / "log", self.reports / f"chaos-{run.seed}-log", dirs_exist_ok=True)
 
     def write(self, run):
         report.write(self.reports, run, run in self.waiting, self.left_out)

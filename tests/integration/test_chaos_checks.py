@@ -313,7 +313,10 @@ def bare_sitting(tmp_path, monkeypatch):
     """Without a stack: its crowd cannot be made."""
     monkeypatch.setattr("chaos.sitting.Crowd", breaks_down)
     sitting = Sitting.__new__(Sitting)
-    sitting.shop, sitting.stack, sitting.left_out = SimpleNamespace(events=[(0, "seen")]), None, []
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / "mysql.log").write_text("why")
+    stack = SimpleNamespace(dir=tmp_path)
+    sitting.shop, sitting.stack, sitting.left_out = SimpleNamespace(events=[(0, "seen")]), stack, []
     sitting.reports, sitting.runs, sitting.waiting = tmp_path / "reports", [], []
     return sitting
 
@@ -322,6 +325,7 @@ def test_a_run_that_raises_is_told(bare_sitting):
     run = bare_sitting.run(7, 30, [])
     assert names_broken(run.findings) == {"the run came to its end"} and not run.ended
     assert "KeyError" in (bare_sitting.reports / "chaos-7.md").read_text()
+    assert (bare_sitting.reports / "chaos-7-log" / "mysql.log").read_text() == "why"
     report.enter(bare_sitting.reports, bare_sitting.runs, 1, "3")
     assert "the run came to its end" in (bare_sitting.reports / "chaos-runs.csv").read_text()
 
