@@ -70,6 +70,7 @@ static property consumer_properties[] = {
 };
 
 static property reader_properties[] = {
+	{"socket.timeout.ms", "10000"},
 	{"enable.auto.commit", "false"},
 	{"enable.auto.offset.store", "false"},
 	{"auto.offset.reset", "error"},

@@ -23,6 +23,7 @@
 #define ASK_MS       5000
 #define ASK_PAUSE_US 20000
 #define TELL_MS      10000
+#define SILENT_MS    10000
 
 struct goal {
 	int64_t low, end;
@@ -206,17 +207,20 @@ static bool take(struct restoring *r, const rd_kafka_message_t *msg)
 	return true;
 }
 
+/* Until everything is read, or nothing comes any more. */
 static bool read_all(struct restoring *r, rd_kafka_t *reader)
 {
 	struct prefetch prefetch = {0};
+	int64_t silent_ms = time_mono_ms() + SILENT_MS;
 	bool ok = true;
 
-	while (ok && r->missing > 0) {
+	while (ok && r->missing > 0 && time_mono_ms() < silent_ms) {
 		rd_kafka_message_t *msg = rd_kafka_consumer_poll(reader, POLL_MS);
 
 		ok = go_on(r, "results");
 		if (!msg)
 			continue;
+		silent_ms = time_mono_ms() + SILENT_MS;
 		ok = ok && take(r, msg);
 		prefetch_taken(&prefetch, reader, msg);
 		rd_kafka_message_destroy(msg);
@@ -226,27 +230,50 @@ static bool read_all(struct restoring *r, rd_kafka_t *reader)
 	return ok;
 }
 
-static bool read_results(struct restoring *r)
+/* What is read is read from the beginning. */
+static void forget_unread(struct restoring *r)
 {
-	rd_kafka_topic_partition_list_t *list = unread(r);
-	rd_kafka_t *reader = NULL;
-	rd_kafka_resp_err_t error;
-	bool ok = true;
+	for (int i = 0; i < r->list->cnt; i++) {
+		int32_t p = r->list->elems[i].partition;
 
-	if (list->cnt > 0) {
-		reader = clients_reader(r->engine, "read_committed");
-		ok = reader != NULL;
+		if (r->goal[i].reached)
+			continue;
+		state_free(r->engine->part[p].state);
+		r->engine->part[p].state = state_new(p, (size_t)r->engine->cfg->max_users);
 	}
-	if (reader) {
-		error = rd_kafka_assign(reader, list);
-		ok = error ? engine_fail(r->engine, "restore: assign: %s",
-					 rd_kafka_err2str(error))
-			   : read_all(r, reader);
-		rd_kafka_assign(reader, NULL);
-		rd_kafka_destroy_flags(reader, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
-	}
+}
+
+/* true: go on, if something is missing with a new reader. */
+static bool read_unread(struct restoring *r)
+{
+	rd_kafka_t *reader = clients_reader(r->engine, "read_committed");
+	rd_kafka_topic_partition_list_t *list;
+	rd_kafka_resp_err_t error;
+	bool ok;
+
+	if (!reader)
+		return false;
+	forget_unread(r);
+	list = unread(r);
+	error = rd_kafka_assign(reader, list);
+	ok = error ? engine_fail(r->engine, "restore: assign: %s",
+				 rd_kafka_err2str(error))
+		   : read_all(r, reader);
+	rd_kafka_assign(reader, NULL);
+	rd_kafka_destroy_flags(reader, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
 	rd_kafka_topic_partition_list_destroy(list);
 	return ok;
+}
+
+/* A reader that has nothing to tell waits for a transaction, or, seen after a broker
+ * that was stopped, for nothing: a new one costs little and has no such past. */
+static bool read_results(struct restoring *r)
+{
+	while (r->missing > 0) {
+		if (!read_unread(r))
+			return false;
+	}
+	return true;
 }
 
 /* ---- check ---- */

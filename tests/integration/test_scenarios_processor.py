@@ -334,6 +334,18 @@ def test_s23_retention_took_what_was_not_counted(alone):
 # ---- 24: restore ----
 
 
+def test_s24_a_reader_that_hears_nothing_is_replaced(alone, proxy):
+    """Its request got lost on the way, or it sleeps: a restore does not wait for that."""
+    model = bare_model("s24")
+    counted(alone, model)
+    proxy.delay(kp.FETCH, 60)
+    processor = alone.start(wait=False, **through(proxy))
+    until(lambda: proxy.faults[kp.FETCH].left == 0, 20)
+    until(processor.ready, 40, "readiness with another reader")
+    alone.send_bare(*model.events(50))
+    alone.exact(model)
+
+
 def open_transaction(alone, key):
     """Somebody's transaction on the partition of `key`, for a minute or until it is ended."""
     other = Producer({
