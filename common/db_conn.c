@@ -111,6 +111,9 @@ static enum db_fault classify(unsigned errnum)
 	case ER_LOCK_WAIT_TIMEOUT:
 	case ER_MARIADB_CHANGED: return DB_FAULT_CONFLICT;
 	case ER_DUP_ENTRY: return DB_FAULT_DUPLICATE;
+	case ER_DISK_FULL:
+	case ER_ERROR_ON_WRITE:
+	case ER_RECORD_FILE_FULL: return DB_FAULT_FULL;
 	case CR_CONNECTION_ERROR:
 	case CR_CONN_HOST_ERROR:
 	case CR_UNKNOWN_HOST:
@@ -156,6 +159,7 @@ static bool fill(struct db_conn *conn, struct err *err)
 		if (err)
 			err->retry_after_s = 1;
 		return false;
+	case DB_FAULT_FULL: return unavailable(err, "the database has no room left");
 	case DB_FAULT_DUPLICATE:
 	case DB_FAULT_OTHER: break;
 	}

@@ -31,9 +31,10 @@ enum db_fault {
 	DB_FAULT_TIMEOUT,  /* no answer in time; the connection was closed */
 	DB_FAULT_CONFLICT, /* deadlock, lock time-out: run the transaction again */
 	DB_FAULT_DUPLICATE,
+	DB_FAULT_FULL, /* no room for the data; nothing was changed */
 	DB_FAULT_OTHER
 };
-#define DB_FAULTS 5
+#define DB_FAULTS 6
 
 /* A statement's name: the address of its literal text, or of a db_many and for
  * how many rows. */

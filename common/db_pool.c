@@ -165,6 +165,7 @@ static void add_metrics(struct db_pool *pool, struct metrics *metrics)
 		[DB_FAULT_TIMEOUT] = "kind=\"timeout\"",
 		[DB_FAULT_CONFLICT] = "kind=\"conflict\"",
 		[DB_FAULT_DUPLICATE] = "kind=\"duplicate\"",
+		[DB_FAULT_FULL] = "kind=\"full\"",
 		[DB_FAULT_OTHER] = "kind=\"other\"",
 	};
 	static const char name[] = "shop_db_errors_total";

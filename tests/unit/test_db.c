@@ -78,6 +78,27 @@ static void session_body(struct db_conn *conn)
 	must(!db_exec0(conn, &why, "SELECT nonsense FROM nowhere"));
 }
 
+/* A table in memory of 16 KB, for a small disk. */
+static void full_body(struct db_conn *conn)
+{
+	struct err why = {0};
+	int rows = 0;
+
+	must(db_exec0(conn, &why, "SET SESSION max_heap_table_size = 16384"));
+	must(db_exec0(conn, &why, "CREATE TABLE tiny (a CHAR(250)) ENGINE = MEMORY"));
+	while (rows < 1000 && db_exec0(conn, &why, "INSERT INTO tiny VALUES ('')"))
+		rows++;
+	must(rows > 0 && rows < 1000);
+	must(why.code == ERR_BUSY && strcmp(why.slug, "database_unavailable") == 0);
+	must(db_exec0(conn, &why, "DROP TABLE tiny"));
+}
+
+static void a_full_disk_is_no_fault_of_the_statement(void **state)
+{
+	(void)state;
+	on_worker(full_body);
+}
+
 /* What waits for a table keeps everybody else off it, without any row to wait for. */
 static void a_table_is_not_waited_for_long(void **state)
 {
@@ -284,6 +305,7 @@ int main(void)
 		DB_TEST(the_session_is_strict_and_utc),
 		DB_TEST(a_table_is_not_waited_for_long),
 		DB_TEST(duplicates_name_their_key),
+		DB_TEST(a_full_disk_is_no_fault_of_the_statement),
 		DB_TEST(transactions_end_as_asked),
 		DB_TEST(a_connection_lost_before_commit_is_made_good),
 		DB_TEST(a_connection_lost_during_commit_is_unknown),
