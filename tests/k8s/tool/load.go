@@ -39,6 +39,7 @@ type report struct {
 	Failures map[string]int `json:"failures"` // why -> how many
 	FirstAt  string         `json:"first_at,omitempty"`
 	LastAt   string         `json:"last_at,omitempty"`
+	Examples []string       `json:"examples,omitempty"` // when, how long, why, which request: for the logs
 	Statuses map[string]int `json:"statuses"`
 	ServedBy map[string]int `json:"served_by"`
 	P50      float64        `json:"p50_ms"`
@@ -49,8 +50,13 @@ type report struct {
 	times []float64
 }
 
-func (r *report) fail(why string) {
+const maxExamples = 40
+
+func (r *report) fail(why, id string, took time.Duration) {
 	now := time.Now().UTC().Format("15:04:05.000")
+	if len(r.Examples) < maxExamples {
+		r.Examples = append(r.Examples, fmt.Sprintf("%s %d ms %s %s", now, took.Milliseconds(), why, id))
+	}
 	if r.FirstAt == "" {
 		r.FirstAt = now
 	}
@@ -65,7 +71,7 @@ func (r *report) add(res *http.Response, body string, err error, took time.Durat
 	r.Sent++
 	r.times = append(r.times, float64(took.Microseconds())/1000)
 	if err != nil {
-		r.fail(err.Error())
+		r.fail(err.Error(), "", took)
 		return
 	}
 	r.Statuses[fmt.Sprint(res.StatusCode)]++
@@ -73,7 +79,7 @@ func (r *report) add(res *http.Response, body string, err error, took time.Durat
 		r.ServedBy[by]++
 	}
 	if res.StatusCode >= 500 {
-		r.fail(fmt.Sprintf("status %d %s", res.StatusCode, problem(body)))
+		r.fail(fmt.Sprintf("status %d %s", res.StatusCode, problem(body)), res.Header.Get("X-Request-Id"), took)
 	}
 }
 
