@@ -19,11 +19,11 @@
 #include "results_json.h"
 #include "timeutil.h"
 
-#define POLL_MS      100
-#define ASK_MS       5000
-#define ASK_PAUSE_US 20000
-#define TELL_MS      10000
-#define SILENT_MS    10000
+#define POLL_MS       100
+#define ASK_MS        5000
+#define ASK_PAUSE_US  20000
+#define ENDS_PAUSE_US 200000
+#define TELL_MS       10000
 
 struct goal {
 	int64_t low, end;
@@ -120,36 +120,36 @@ static void goal_reached(struct restoring *r, struct goal *goal)
 	metric_set(r->engine->metrics.restoring, r->missing);
 }
 
-static bool get_end(struct restoring *r, rd_kafka_t *marks, int i)
-{
-	struct goal *goal = &r->goal[i];
-	rd_kafka_resp_err_t error;
-
-	do {
-		error = rd_kafka_query_watermark_offsets(
-			marks, r->engine->cfg->results_topic, r->list->elems[i].partition,
-			&goal->low, &goal->end, ASK_MS);
-		r->error = error;
-		if (!go_on(r, "ends of the results"))
-			return false;
-		if (error)
-			usleep(ASK_PAUSE_US);
-	} while (error);
-	if (goal->end <= goal->low)
-		goal_reached(r, goal);
-	return true;
-}
-
-static bool get_ends(struct restoring *r)
+static rd_kafka_resp_err_t ask_ends(struct restoring *r)
 {
 	rd_kafka_t *marks = clients_reader(r->engine, "read_uncommitted");
-	bool ok = marks != NULL;
+	rd_kafka_resp_err_t error =
+		marks ? RD_KAFKA_RESP_ERR_NO_ERROR : RD_KAFKA_RESP_ERR__FAIL;
 
-	for (int i = 0; ok && i < r->list->cnt; i++)
-		ok = get_end(r, marks, i);
+	for (int i = 0; i < r->list->cnt && !error; i++) {
+		engine_turned(r->engine);
+		error = rd_kafka_query_watermark_offsets(
+			marks, r->engine->cfg->results_topic, r->list->elems[i].partition,
+			&r->goal[i].low, &r->goal[i].end, ASK_MS);
+	}
 	if (marks)
 		rd_kafka_destroy(marks);
-	return ok;
+	return error;
+}
+
+/* Each try with a client of its own: one that asks too soon after its start may hold
+ * partitions for unknown and not ask the brokers for them again (librdkafka 2.0.2). */
+static bool get_ends(struct restoring *r)
+{
+	while ((r->error = ask_ends(r)) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+		if (!go_on(r, "ends of the results"))
+			return false;
+		usleep(ENDS_PAUSE_US);
+	}
+	for (int i = 0; i < r->list->cnt; i++)
+		if (r->goal[i].end <= r->goal[i].low)
+			goal_reached(r, &r->goal[i]);
+	return go_on(r, "ends of the results");
 }
 
 /* ---- read ---- */
@@ -207,20 +207,17 @@ static bool take(struct restoring *r, const rd_kafka_message_t *msg)
 	return true;
 }
 
-/* Until everything is read, or nothing comes any more. */
 static bool read_all(struct restoring *r, rd_kafka_t *reader)
 {
 	struct prefetch prefetch = {0};
-	int64_t silent_ms = time_mono_ms() + SILENT_MS;
 	bool ok = true;
 
-	while (ok && r->missing > 0 && time_mono_ms() < silent_ms) {
+	while (ok && r->missing > 0) {
 		rd_kafka_message_t *msg = rd_kafka_consumer_poll(reader, POLL_MS);
 
 		ok = go_on(r, "results");
 		if (!msg)
 			continue;
-		silent_ms = time_mono_ms() + SILENT_MS;
 		ok = ok && take(r, msg);
 		prefetch_taken(&prefetch, reader, msg);
 		rd_kafka_message_destroy(msg);
@@ -230,50 +227,27 @@ static bool read_all(struct restoring *r, rd_kafka_t *reader)
 	return ok;
 }
 
-/* What is read is read from the beginning. */
-static void forget_unread(struct restoring *r)
-{
-	for (int i = 0; i < r->list->cnt; i++) {
-		int32_t p = r->list->elems[i].partition;
-
-		if (r->goal[i].reached)
-			continue;
-		state_free(r->engine->part[p].state);
-		r->engine->part[p].state = state_new(p, (size_t)r->engine->cfg->max_users);
-	}
-}
-
-/* true: go on, if something is missing with a new reader. */
-static bool read_unread(struct restoring *r)
-{
-	rd_kafka_t *reader = clients_reader(r->engine, "read_committed");
-	rd_kafka_topic_partition_list_t *list;
-	rd_kafka_resp_err_t error;
-	bool ok;
-
-	if (!reader)
-		return false;
-	forget_unread(r);
-	list = unread(r);
-	error = rd_kafka_assign(reader, list);
-	ok = error ? engine_fail(r->engine, "restore: assign: %s",
-				 rd_kafka_err2str(error))
-		   : read_all(r, reader);
-	rd_kafka_assign(reader, NULL);
-	rd_kafka_destroy_flags(reader, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
-	rd_kafka_topic_partition_list_destroy(list);
-	return ok;
-}
-
-/* A reader that has nothing to tell waits for a transaction, or, seen after a broker
- * that was stopped, for nothing: a new one costs little and has no such past. */
 static bool read_results(struct restoring *r)
 {
-	while (r->missing > 0) {
-		if (!read_unread(r))
-			return false;
+	rd_kafka_topic_partition_list_t *list = unread(r);
+	rd_kafka_t *reader = NULL;
+	rd_kafka_resp_err_t error;
+	bool ok = true;
+
+	if (list->cnt > 0) {
+		reader = clients_reader(r->engine, "read_committed");
+		ok = reader != NULL;
 	}
-	return true;
+	if (reader) {
+		error = rd_kafka_assign(reader, list);
+		ok = error ? engine_fail(r->engine, "restore: assign: %s",
+					 rd_kafka_err2str(error))
+			   : read_all(r, reader);
+		rd_kafka_assign(reader, NULL);
+		rd_kafka_destroy_flags(reader, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+	}
+	rd_kafka_topic_partition_list_destroy(list);
+	return ok;
 }
 
 /* ---- check ---- */

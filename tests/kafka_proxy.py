@@ -28,7 +28,7 @@ class KafkaProxy(Proxy):
     """`counts` tells by (fault, api) how often each was done."""
 
     def __init__(self, target, port=0):
-        self.faults, self.pending = {}, {}
+        self.faults, self.pending, self.hidden = {}, {}, {}
         super().__init__(target, port)
 
     def eat(self, api, times=1):
@@ -46,6 +46,10 @@ class KafkaProxy(Proxy):
         """The answer says `error`.  An EndTxn is then not carried out; of the others the broker has done
         what does no harm when it is asked again, or when the transaction is aborted."""
         self.faults[api] = Fault("fail", times, error)
+
+    def hide(self, topic, times=1):
+        """So many answers that tell of the topic tell of other partitions than there are."""
+        self.hidden[topic.encode()] = times
 
     def done(self, what, api):
         return self.counts[what, api]
@@ -92,10 +96,39 @@ class KafkaProxy(Proxy):
             if fault.what == "eat":
                 return None
             return _message(with_error(api, version, data[4:], fault.value))
+        if api == METADATA and any(self.hidden.values()):
+            data = self._without_hidden(data)
         if api in NAMES_BROKERS:
             host = b"127.0.0.1"
             return data.replace(host + struct.pack(">i", self.target), host + struct.pack(">i", self.port))
         return data
+
+
+    def _without_hidden(self, data):
+        walk = _Walk(data[4:], None, flexible=False)
+        walk.skip(4)  # throttle time
+        for _ in walk.times():
+            walk.skip(4)
+            walk.text()
+            walk.skip(4)  # port
+            walk.text()  # rack
+        walk.text()  # the cluster
+        walk.skip(4)  # the controller
+        for _ in walk.times():
+            walk.skip(2)
+            name = walk.text()
+            walk.skip(1)
+            hide = self.hidden.get(name, 0) > 0
+            if hide:
+                self.hidden[name] -= 1
+            for _ in walk.times():
+                walk.skip(2)
+                if hide:
+                    struct.pack_into(">i", walk.body, walk.at, 1000 + struct.unpack_from(">i", walk.body, walk.at)[0])
+                walk.skip(8)  # number, leader
+                for _ in range(2):  # replicas, those in sync
+                    walk.skip(4 * len(walk.times()))
+        return _message(bytes(walk.body))
 
 
 def _message(body):
@@ -137,8 +170,9 @@ class _Walk:
         return range(self._varint() - 1 if self.flexible else self._fixed(">i"))
 
     def text(self):
-        size = self._varint() - 1 if self.flexible else self._fixed(">h")
+        size = max(0, self._varint() - 1 if self.flexible else self._fixed(">h"))
         self.skip(size)
+        return bytes(self.body[self.at - size : self.at])
 
     def tags(self):
         if self.flexible:

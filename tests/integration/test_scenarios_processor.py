@@ -334,14 +334,27 @@ def test_s23_retention_took_what_was_not_counted(alone):
 # ---- 24: restore ----
 
 
-def test_s24_a_reader_that_hears_nothing_is_replaced(alone, proxy):
-    """Its request got lost on the way, or it sleeps: a restore does not wait for that."""
+def test_s24_a_request_of_a_reader_gets_lost(alone, proxy):
+    """After 10 s it asks again; by itself the library would wait for a minute."""
     model = bare_model("s24")
     counted(alone, model)
     proxy.delay(kp.FETCH, 60)
     processor = alone.start(wait=False, **through(proxy))
     until(lambda: proxy.faults[kp.FETCH].left == 0, 20)
-    until(processor.ready, 40, "readiness with another reader")
+    until(processor.ready, 40, "readiness after another request")
+    alone.send_bare(*model.events(50))
+    alone.exact(model)
+
+
+def test_s24_a_client_that_knows_too_little_is_replaced(alone, proxy):
+    """Once it has taken partitions for unknown it never asks for them again."""
+    model = bare_model("s24-unknown")
+    counted(alone, model)
+    processor = alone.start(wait=False, failpoints="processor_rebalancing:1:delay:3000", **through(proxy))
+    until(lambda: "processor_rebalancing" in processor.text(), 30)
+    proxy.hide(alone.results)  # from the next who asks: the restore
+    until(lambda: proxy.hidden[alone.results.encode()] == 0, 20)
+    until(processor.ready, 20, "readiness with another client")
     alone.send_bare(*model.events(50))
     alone.exact(model)
 
