@@ -22,8 +22,7 @@ struct feed {
 	void *arg;
 	struct loop_timer *tick;
 	int64_t as_of_ms, started_ms;
-	struct metric *m_bad, *m_back, *m_unknown, *m_users, *m_age, *m_last,
-		*m_dropped;
+	struct metric *m_bad, *m_back, *m_unknown, *m_users, *m_age, *m_last, *m_dropped;
 };
 
 static void note_current(struct feed *feed)

@@ -33,7 +33,8 @@ typedef void (*events_probe_cb)(rd_kafka_resp_err_t error, int partitions, void 
 struct events_probe *events_probe_new(struct loop *loop, rd_kafka_t *rk,
 				      rd_kafka_topic_t *topic, bool all_leaders,
 				      events_probe_cb cb, void *arg, struct err *err);
-/* Asks once; nothing happens while an answer is awaited (at most 1 s, 2 of all leaders). */
+/* Asks once; nothing happens while an answer is awaited (at most 1 s, 2 of all leaders).
+ */
 void events_probe_start(struct events_probe *probe);
 void events_probe_free(struct events_probe *probe); /* accepts NULL */
 

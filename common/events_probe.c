@@ -35,8 +35,8 @@ static rd_kafka_resp_err_t ask_leaders(const struct events_probe *probe)
 	rd_kafka_resp_err_t error;
 
 	for (int p = 0; p < probe->partitions; p++)
-		rd_kafka_topic_partition_list_add(
-			list, rd_kafka_topic_name(probe->topic), p)
+		rd_kafka_topic_partition_list_add(list, rd_kafka_topic_name(probe->topic),
+						  p)
 			->offset = RD_KAFKA_OFFSET_END;
 	error = rd_kafka_offsets_for_times(probe->rk, list, ANSWER_MS);
 	for (int i = 0; i < list->cnt && !error; i++)

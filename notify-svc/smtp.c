@@ -95,8 +95,7 @@ static void send_mail(void *worker, void *arg)
 
 	if (time_mono_ms() > mail->begin_by_ms) {
 		mail->end = SMTP_LATER;
-		snprintf(mail->why, sizeof(mail->why),
-			 "it waited too long for its turn");
+		snprintf(mail->why, sizeof(mail->why), "it waited too long for its turn");
 		return;
 	}
 	mail->read = 0;
