@@ -26,7 +26,7 @@
 #define VERSION_DIGITS 4
 /* Below what the programs' sessions wait: to them it is a pause, not a failure. */
 #define TABLE_WAIT_S   "2"
-#define TABLE_PAUSE_MS 1000
+#define TABLE_PAUSE_MS 900
 #define TABLE_MAX_MS   300000 /* then the migration fails, and may be run again */
 /* Where everything starts at once, the server may come later than its migrations. */
 #define SERVER_WAIT_MS  60000
