@@ -20,9 +20,6 @@
  * named locks for the server's usual 8 hours. Above all pauses of a healthy one:
  * workers ping every few seconds, the outbox relay looks every 10 s at least. */
 #define SESSION_IDLE_S "15"
-/* The server's own limit is a year or a day. Above the time for which a migration waits.
- */
-#define TABLE_WAIT_S "3"
 
 /* Error numbers that the client library's headers do not name. */
 #define ER_MARIADB_KILLED     1927
@@ -228,7 +225,7 @@ static bool setup_session(MYSQL *my, bool implicit)
 		"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
 		"SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION', "
 		"time_zone = '+00:00', innodb_lock_wait_timeout = 5, "
-		"lock_wait_timeout = " TABLE_WAIT_S ", "
+		"lock_wait_timeout = " DB_TABLE_WAIT_S ", "
 		"wait_timeout = " SESSION_IDLE_S,
 	};
 

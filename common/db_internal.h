@@ -26,6 +26,12 @@ struct db_health {
 	_Atomic bool schema_old;   /* it is not applied yet */
 };
 
+/* For how long a statement waits for a table (the servers' own limit is a day or a
+ * year): that of a migration shorter, so that to the others it is a pause and no failure.
+ */
+#define DB_TABLE_WAIT_S     "3"
+#define DB_MIGRATION_WAIT_S "2"
+
 enum db_fault {
 	DB_FAULT_LOST,     /* the connection is gone, or the server refuses work */
 	DB_FAULT_TIMEOUT,  /* no answer in time; the connection was closed */

@@ -24,8 +24,6 @@
 #define FILE_MAX_BYTES (1024 * 1024)
 #define LOCK_WAIT_S    "60"
 #define VERSION_DIGITS 4
-/* Below what the programs' sessions wait: to them it is a pause, not a failure. */
-#define TABLE_WAIT_S   "2"
 #define TABLE_PAUSE_MS 900
 #define TABLE_MAX_MS   300000 /* then the migration fails, and may be run again */
 /* Where everything starts at once, the server may come later than its migrations. */
@@ -244,7 +242,7 @@ bool db_migrate(struct db_conn *conn, const char *dir, struct err *err)
 
 	if (!lock(conn, err))
 		return false;
-	ok = db_conn_command(conn, "SET SESSION lock_wait_timeout = " TABLE_WAIT_S,
+	ok = db_conn_command(conn, "SET SESSION lock_wait_timeout = " DB_MIGRATION_WAIT_S,
 			     err) &&
 	     command(conn,
 		     "CREATE TABLE IF NOT EXISTS schema_migrations ("

@@ -99,14 +99,10 @@ static rd_kafka_resp_err_t ask_committed(struct restoring *r)
 
 static bool get_committed(struct restoring *r)
 {
-	rd_kafka_resp_err_t error = ask_committed(r);
-
-	while (error) {
-		r->error = error;
+	while ((r->error = ask_committed(r)) != RD_KAFKA_RESP_ERR_NO_ERROR) {
 		if (!go_on(r, "committed offsets"))
 			return false;
 		usleep(ASK_PAUSE_US);
-		error = ask_committed(r);
 	}
 	return true;
 }

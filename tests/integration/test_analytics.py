@@ -238,6 +238,17 @@ def test_memory_is_bounded(analytics):
     until(lambda: analytics.get("flink/top-users")["top_users"][0]["user_id"] == 1)
 
 
+def test_windows_beyond_the_limit_are_told(analytics):
+    """They are in no sum of windows, so who looks at those has to know."""
+    for minute in range(1, 14 * 24 * 60 + 2):
+        analytics.window(minute * 60)
+        if minute % 5000 == 0:
+            analytics.flush()
+    analytics.flush()
+    analytics.start()
+    until(lambda: analytics.metric("shop_analytics_windows_dropped") == 1)
+
+
 def test_stays_ready_without_kafka(analytics):
     analytics.user(1)
     analytics.flush()
