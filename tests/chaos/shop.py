@@ -49,6 +49,17 @@ def look_at(pid):
     return fields[0], int(fields[-1])
 
 
+def environment_of(entry):
+    """As the kernel tells it: nothing for a moment, while a process goes over to another program."""
+    while proc.alive(entry):
+        with contextlib.suppress(OSError):
+            words = pathlib.Path(f"/proc/{entry['pid']}/environ").read_bytes()
+            if words:
+                return words.split(b"\0")
+        time.sleep(0.001)
+    return []
+
+
 def why_ended(status, log):
     """"" if a program may end like this: killed, told to end, or by itself with the reason as its last words."""
     last = log.rstrip("\n").rpartition("\n")[2]
@@ -194,15 +205,11 @@ class Shop:
 
     def with_failpoints(self):
         """Who has any in its environment, as the kernel tells it."""
-        found = []
-        for name, entry in self.entries().items():
-            try:
-                environment = pathlib.Path(f"/proc/{entry['pid']}/environ").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if any(one.startswith(b"FAILPOINTS=") and one != b"FAILPOINTS=" for one in environment):
-                found.append(name)
-        return found
+        return [
+            name
+            for name, entry in self.entries().items()
+            if any(one.startswith(b"FAILPOINTS=") and one != b"FAILPOINTS=" for one in environment_of(entry))
+        ]
 
     def ready(self):
         """Everything runs and is ready; the names of what is not."""
