@@ -12,8 +12,7 @@
 #define WINDOW_US 100000
 /* One long standstill must not count for more than this. */
 #define PACE_MAX_US 100000
-/* A pace older than this says nothing about a new queue: short bursts, which end
- * before a window does, would be judged by it for ever. */
+/* A pace older than this says nothing about a new queue. */
 #define PACE_OLD_US 5000000
 
 void queue_init(struct queue *queue)
@@ -36,12 +35,13 @@ bool queue_is_full(const struct queue *queue, enum listener_kind kind, unsigned 
 void queue_moved(struct queue *queue, uint64_t now_us)
 {
 	uint64_t took = now_us - queue->since_us;
-	uint64_t pace;
+	uint64_t pace = took / ++queue->moves;
 
-	queue->moves++;
-	if (took < WINDOW_US)
+	/* Before the window has ended, who emptied the queue has shown to be so quick at
+	 * least: bursts that end sooner would be judged for ever by a standstill before
+	 * them. */
+	if (took < WINDOW_US && (queue->n > 0 || pace >= queue->pace_us))
 		return;
-	pace = took / queue->moves;
 	queue->pace_us = (uint32_t)(pace < PACE_MAX_US ? pace : PACE_MAX_US);
 	queue->paced_us = now_us;
 	queue->since_us = now_us;

@@ -34,7 +34,7 @@ struct exchange *queue_next(struct queue *queue);
 /* Would one more of this kind wait too long, or be too many? Pure. */
 bool queue_is_full(const struct queue *queue, enum listener_kind kind, unsigned max,
 		   unsigned max_wait_ms);
-/* The queue moved. Pure. */
+/* The queue moved, and holds `n` now. Pure. */
 void queue_moved(struct queue *queue, uint64_t now_us);
 
 #endif

@@ -89,6 +89,29 @@ static void recovers(void **state)
 	assert_false(full(&queue, LISTENER_PUBLIC));
 }
 
+/* The database stood still for a moment.  Since then bursts of eight are served within
+ * 15 ms, so no burst lasts long enough to be counted. */
+static void recovers_by_short_bursts(void **state)
+{
+	struct queue queue;
+	uint64_t now = 1000000;
+
+	(void)state;
+	queue_init(&queue);
+	queue.pace_us = 100000;
+	queue.paced_us = now;
+	for (int burst = 0; burst < 2; burst++, now += 100000) {
+		queue.since_us = now;
+		for (queue.n = 8; queue.n > 0;) {
+			queue.n--;
+			queue_moved(&queue, now + 15000);
+		}
+	}
+	assert_int_equal(queue.pace_us, 15000 / 8);
+	queue.n = MAX - 1;
+	assert_false(full(&queue, LISTENER_PUBLIC));
+}
+
 /* What a queue knew long ago does not refuse a burst that nobody has tried yet. */
 static void old_pace_is_forgotten(void **state)
 {
@@ -110,4 +133,5 @@ static void old_pace_is_forgotten(void **state)
 }
 
 RUN(cmocka_unit_test(pace_unknown), cmocka_unit_test(by_pace), cmocka_unit_test(batches),
-    cmocka_unit_test(recovers), cmocka_unit_test(old_pace_is_forgotten))
+    cmocka_unit_test(recovers), cmocka_unit_test(recovers_by_short_bursts),
+    cmocka_unit_test(old_pace_is_forgotten))
