@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -60,6 +61,16 @@ static inline void on_worker(body_fn body)
 	start_job(run_body, &body);
 	loop_run(fix.loop);
 	assert_int_equal(fix.last.code, ERR_NONE);
+}
+
+/* Chance is another in each run; TEST_SEED= repeats one. */
+static inline unsigned random_seed(void)
+{
+	const char *given = getenv("TEST_SEED");
+	unsigned seed = given ? (unsigned)strtoul(given, NULL, 10) : (unsigned)time(NULL);
+
+	printf("TEST_SEED=%u\n", seed);
+	return seed;
 }
 
 #define must(cond)                                                                    \

@@ -519,10 +519,9 @@ static void like_one_at_a_time(void **state)
 {
 	static struct request r[CROWD];
 	struct answer a[CROWD];
-	const char *seed = getenv("TEST_SEED");
 
 	(void)state;
-	srandom(seed ? (unsigned)strtoul(seed, NULL, 10) : (unsigned)time(NULL));
+	srandom(random_seed());
 	for (unsigned p = 0; p < PRODUCTS; p++) {
 		char name[8];
 
