@@ -13,6 +13,12 @@
 #include "db_internal.h"
 #include "timeutil.h"
 
+/* So long a lone member waits for a row that others hold, while nobody waits behind it.
+ */
+#define PATIENCE_MS 5000
+/* So many members may each wait for a locked row before the rest are not tried. */
+#define MAX_BLOCKED 3
+
 struct lane {
 	struct batch_stage *stage;
 	struct work_pool *work;
@@ -28,10 +34,12 @@ struct batch_stage {
 
 struct waiting {
 	struct lane *lane;
+	uint64_t number; /* of the lane; what has the same is about the same rows */
 	void *member;
 	db_done done;
 	void *arg;
 	bool ok;
+	bool blocked; /* by a row that somebody else holds */
 	struct err err;
 };
 
@@ -62,23 +70,49 @@ static void end_all(struct waiting **w, size_t n, bool ok, const struct err *err
 	}
 }
 
-/* Something is wrong with one of them: which one, only trying can tell.  Not through
- * one time-out after the other: then the rest are not tried. */
+/* After run_some() that failed: by a deadlock, or a row that was locked for too long? */
+static bool met_others(const struct db_conn *conn, const struct err *err)
+{
+	return err->code == ERR_BUSY && conn->failed && conn->fault == DB_FAULT_CONFLICT;
+}
+
+/* Who has the same number, came before and is blocked; NULL: nobody. */
+static const struct waiting *blocked_before(struct waiting **w, size_t i)
+{
+	for (size_t k = 0; k < i; k++) {
+		if (w[k]->blocked && w[k]->number == w[i]->number)
+			return w[k];
+	}
+	return NULL;
+}
+
+/* Each by itself: something is wrong with one of them, or one wants a row that is
+ * locked, and which one, only trying can tell.  Not through one time-out after the
+ * other: after the server's, or a few at locked rows, the rest are not tried. */
 static void run_alone(struct db_conn *conn, struct waiting **w, size_t n)
 {
 	struct batch_stage *stage = w[0]->lane->stage;
+	unsigned blocked = 0;
 	bool hangs = false;
 	struct err err;
 	size_t i;
 
-	for (i = 0; i < n && !hangs; i++) {
-		bool ok = run_some(conn, &w[i], 1, &err);
+	for (i = 0; i < n && !hangs && blocked < MAX_BLOCKED; i++) {
+		const struct waiting *other = blocked_before(w, i);
+		bool ok;
 
+		if (other) {
+			end_all(&w[i], 1, false, &other->err);
+			continue;
+		}
+		ok = run_some(conn, &w[i], 1, &err);
 		end_all(&w[i], 1, ok, &err);
 		hangs = !ok && err.code == ERR_TIMEOUT;
+		w[i]->blocked = !ok && met_others(conn, &err);
+		blocked += w[i]->blocked;
+		if (stage->alone)
+			metric_add(stage->alone, 1);
 	}
-	if (stage->alone)
-		metric_add(stage->alone, (int64_t)i);
 	if (i == n)
 		return;
 	err_slug(&err, ERR_BUSY, "database_busy", "the database does not answer");
@@ -86,14 +120,38 @@ static void run_alone(struct db_conn *conn, struct waiting **w, size_t n)
 	end_all(w + i, n - i, false, &err);
 }
 
+/* Waits for a row as long as that keeps nobody else waiting. */
+static void run_one(struct db_conn *conn, struct waiting *w)
+{
+	int64_t give_up_ms = time_mono_ms() + PATIENCE_MS;
+	struct err err;
+	bool ok;
+
+	do
+		ok = run_some(conn, &w, 1, &err);
+	while (!ok && met_others(conn, &err) && work_queued(w->lane->work) == 0 &&
+	       time_mono_ms() < give_up_ms);
+	end_all(&w, 1, ok, &err);
+}
+
+static void run_many(struct db_conn *conn, struct waiting **w, size_t n)
+{
+	struct err err;
+	bool ok = run_some(conn, w, n, &err);
+	bool away = err.code == ERR_BUSY || err.code == ERR_TIMEOUT;
+
+	if (ok || (away && !met_others(conn, &err)))
+		end_all(w, n, ok, &err);
+	else
+		run_alone(conn, w, n);
+}
+
 static void run_batch(void *worker, void *arg)
 {
 	struct db_conn *conn = worker;
 	struct waiting *w[BATCH_MAX] = {arg};
 	struct batch_stage *stage = w[0]->lane->stage;
-	struct err err;
 	size_t n;
-	bool ok;
 
 	/* On busy cores others are about to bring more; on idle ones this is nothing. */
 	sched_yield();
@@ -102,11 +160,10 @@ static void run_batch(void *worker, void *arg)
 	db_conn_drop_stale(conn);
 	if (stage->members)
 		metric_add(stage->members, (int64_t)n);
-	ok = run_some(conn, w, n, &err);
-	if (ok || n == 1 || err.code == ERR_BUSY || err.code == ERR_TIMEOUT)
-		end_all(w, n, ok, &err);
+	if (n == 1)
+		run_one(conn, w[0]);
 	else
-		run_alone(conn, w, n);
+		run_many(conn, w, n);
 }
 
 static void *lane_conn_new(void *owner, unsigned index)
@@ -114,7 +171,7 @@ static void *lane_conn_new(void *owner, unsigned index)
 	struct lane *lane = owner;
 
 	(void)index;
-	return db_pool_conn_new(lane->stage->pool, lane->stage->cfg.transactions);
+	return db_pool_conn_new_lane(lane->stage->pool, lane->stage->cfg.transactions);
 }
 
 /* ---- on the loop ---- */
@@ -148,6 +205,7 @@ void batch_add(struct batch_stage *stage, uint64_t lane, void *member, db_done d
 	struct waiting *w = xcalloc(1, sizeof(*w));
 
 	w->lane = &stage->lanes[lane % stage->cfg.lanes];
+	w->number = lane;
 	w->member = member;
 	w->done = done;
 	w->arg = arg;

@@ -27,8 +27,11 @@ struct batch_stage;
  *
  * false: nothing was changed for any of them, `err` says why.  Then, unless the
  * database is away (ERR_BUSY, ERR_TIMEOUT), several members are tried again one
- * at a time, so that what is wrong with one cannot fail its neighbours; after a
- * time-out the rest get ERR_BUSY untried. */
+ * at a time, so that what is wrong with one, or the locked row that it meets, cannot
+ * fail its neighbours.  Who has the lane number of one that met a locked row gets its
+ * end untried; after a time-out, or three at locked rows, the rest get ERR_BUSY.
+ *
+ * A lane waits a second for a row, a lone member up to five while nobody else waits. */
 typedef bool (*batch_fn)(struct db_conn *conn, void **members, size_t n, struct err *err);
 
 struct batch_config {

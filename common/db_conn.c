@@ -219,12 +219,12 @@ static void set_options(MYSQL *my, const struct db_settings *cfg)
 		mysql_options(my, MYSQL_OPT_SSL_ENFORCE, &yes);
 }
 
-static bool setup_session(MYSQL *my, bool implicit)
+static bool setup_session(MYSQL *my, const struct db_conn *conn)
 {
 	static const char *const commands[] = {
 		"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
 		"SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION', "
-		"time_zone = '+00:00', innodb_lock_wait_timeout = 5, "
+		"time_zone = '+00:00', innodb_lock_wait_timeout = " DB_ROW_WAIT_S ", "
 		"lock_wait_timeout = " DB_TABLE_WAIT_S ", "
 		"wait_timeout = " SESSION_IDLE_S,
 	};
@@ -233,7 +233,10 @@ static bool setup_session(MYSQL *my, bool implicit)
 		if (mysql_query(my, commands[i]) != 0)
 			return false;
 	}
-	return !implicit || mysql_autocommit(my, 0) == 0;
+	if (conn->lane && mysql_query(my, "SET SESSION innodb_lock_wait_timeout"
+					  " = " DB_ROW_WAIT_LANE_S) != 0)
+		return false;
+	return !conn->implicit || mysql_autocommit(my, 0) == 0;
 }
 
 static void connect_failed(struct db_conn *conn)
@@ -259,7 +262,7 @@ static bool open_session(const struct db_conn *conn, MYSQL *my)
 	return mysql_real_connect(my, socket ? NULL : cfg->host, cfg->user, cfg->password,
 				  cfg->name, socket ? 0 : (unsigned)cfg->port, socket,
 				  0) &&
-	       setup_session(my, conn->implicit);
+	       setup_session(my, conn);
 }
 
 /* Without a CA the library connects to a server that knows no TLS all the same, whatever

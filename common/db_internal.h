@@ -32,6 +32,11 @@ struct db_health {
 #define DB_TABLE_WAIT_S     "3"
 #define DB_MIGRATION_WAIT_S "2"
 
+/* For how long one waits for a row: in a lane, where others wait behind, one second (the
+ * least there is) and once. */
+#define DB_ROW_WAIT_S      "5"
+#define DB_ROW_WAIT_LANE_S "1"
+
 enum db_fault {
 	DB_FAULT_LOST,     /* the connection is gone, or the server refuses work */
 	DB_FAULT_TIMEOUT,  /* no answer in time; the connection was closed */
@@ -62,6 +67,7 @@ struct db_conn {
 	struct db_stmt stmts[DB_STMT_SLOTS]; /* open addressing */
 	unsigned n_stmts;
 	bool implicit; /* autocommit is off: a transaction needs no BEGIN */
+	bool lane;     /* of a batch_stage: others wait behind */
 	bool in_tx;
 	bool tx_broken; /* the server has rolled it back, or the connection is gone */
 	/* of the last statement */
@@ -97,9 +103,9 @@ void db_conn_alive(struct db_conn *conn);
 /* Plain text without parameters or a result. */
 bool db_conn_command(struct db_conn *conn, const char *sql, struct err *err);
 
-/* db_pool.c: a connection like those of the pool's workers, made on its thread.
- * `implicit`: for one that does little but transactions. */
-struct db_conn *db_pool_conn_new(struct db_pool *pool, bool implicit);
+/* db_pool.c: for a lane, a connection like those of the pool's workers, made on its
+ * thread.  `implicit`: for one that does little but transactions. */
+struct db_conn *db_pool_conn_new_lane(struct db_pool *pool, bool implicit);
 void db_pool_conn_free(void *conn);
 void db_pool_conn_idle(void *conn);
 const struct db_settings *db_pool_settings(const struct db_pool *pool);

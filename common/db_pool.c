@@ -61,10 +61,11 @@ struct job {
 
 /* ---- workers ---- */
 
-struct db_conn *db_pool_conn_new(struct db_pool *pool, bool implicit)
+static struct db_conn *conn_new(struct db_pool *pool, bool lane, bool implicit)
 {
 	struct db_conn *conn = db_conn_new(pool->cfg, &pool->health);
 
+	conn->lane = lane;
 	conn->implicit = implicit;
 	mysql_thread_init();
 	for (unsigned i = 0; i < DB_FAULTS; i++)
@@ -73,6 +74,11 @@ struct db_conn *db_pool_conn_new(struct db_pool *pool, bool implicit)
 		log_debug("first connection failed, trying again");
 	db_schema_look(conn);
 	return conn;
+}
+
+struct db_conn *db_pool_conn_new_lane(struct db_pool *pool, bool implicit)
+{
+	return conn_new(pool, true, implicit);
 }
 
 void db_pool_conn_free(void *conn)
@@ -101,7 +107,7 @@ const struct db_settings *db_pool_settings(const struct db_pool *pool)
 static void *worker_new(void *owner, unsigned index)
 {
 	(void)index;
-	return db_pool_conn_new(owner, false);
+	return conn_new(owner, false, false);
 }
 
 /* ---- jobs ---- */

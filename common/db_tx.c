@@ -3,9 +3,11 @@
  * caller's function, COMMIT.
  *
  * Run again when nothing can have happened: after a deadlock or a lock time-out
- * (the server took everything back), and once when the connection was lost
+ * (the server took everything back; but a lane decides by itself what to do about
+ * a locked row), and once when the connection was lost
  * before COMMIT was sent.  A loss during COMMIT is nobody's to guess.
  */
+#include <mysqld_error.h>
 #include <unistd.h>
 
 #include "db_internal.h"
@@ -49,7 +51,8 @@ static bool may_retry(struct tx *tx)
 		tx->reconnected = true;
 		return true;
 	}
-	return conn->fault == DB_FAULT_CONFLICT;
+	return conn->fault == DB_FAULT_CONFLICT &&
+	       !(conn->lane && conn->errnum == ER_LOCK_WAIT_TIMEOUT);
 }
 
 static enum attempt ended(struct tx *tx, enum db_tx_end end)

@@ -486,6 +486,28 @@ def test_a_hung_process_does_not_hold_up_others(alone):
     alone.at_rest()
 
 
+def test_a_locked_row_holds_up_only_who_wants_it(alone):
+    """Somebody holds the row of one user; the orders of others, which share batches with his, are recorded."""
+    svc = alone.start(RECORD_LANES=1, DB_QUEUE_MS=20000)
+    users = range(1, 21)
+    for user in (1, 2):
+        assert svc.post(body={**ORDER, "user_id": user}).status_code == 201
+    with contextlib.closing(alone.connect()) as db, concurrent.futures.ThreadPoolExecutor(2 * len(users)) as pool:
+        with db.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute(f"SELECT seq FROM {alone.name}.user_seq WHERE user_id = 1 FOR UPDATE")
+            first = pool.submit(svc.post, body={**ORDER, "user_id": 2})
+            answers = {user: pool.submit(svc.post, body={**ORDER, "user_id": user}) for user in users}
+            status = {user: answer.result().status_code for user, answer in answers.items()}
+            db.rollback()
+    assert first.result().status_code == 201
+    assert status == {user: 503 if user == 1 else 201 for user in users}
+    assert answers[1].result().headers["Retry-After"]
+    assert svc.post(body=ORDER).status_code == 201
+    balanced(alone, svc)
+    alone.at_rest()
+
+
 def test_cut_while_twins_wait(alone):
     """The time to drain is over: one attempt is under way, its twins wait for their turn."""
     svc = alone.start(DRAIN_MAX_MS=200)

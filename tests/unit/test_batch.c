@@ -125,11 +125,11 @@ static void a_duplicate_among_many_is_told(void **state)
 
 /* ---- stages ---- */
 
-enum kind { GOOD, BAD, AWAY, HANGS };
+enum kind { GOOD, BAD, AWAY, HANGS, LOCKED };
 
 struct member {
 	enum kind kind;
-	int number;
+	int number, lane;
 	size_t in_batch; /* how many shared its batch when it was decided */
 	int order;       /* when, among all */
 	int lane_now;    /* how many of its lane ran at once */
@@ -162,6 +162,9 @@ static bool decide(struct db_conn *conn, void **members, size_t n, struct err *e
 			ok = err_set(err, ERR_BUSY, "away");
 		if (m->kind == HANGS)
 			ok = err_set(err, ERR_TIMEOUT, "hangs");
+		if (m->kind == LOCKED)
+			ok = db_exec(conn, err, "UPDATE t SET big = 1 WHERE id = ?",
+				     DB_I(m->number));
 	}
 	for (size_t i = 0; i < n && ok; i++) {
 		struct member *m = members[i];
@@ -205,7 +208,7 @@ static struct batch_stage *stage_new(unsigned lanes, unsigned max_batch,
 static void add(struct batch_stage *stage, struct member *m)
 {
 	fix.pending++;
-	batch_add(stage, (uint64_t)m->number, m, member_ended, m);
+	batch_add(stage, (uint64_t)(m->lane ? m->lane : m->number), m, member_ended, m);
 	assert_false(m->done); /* never before batch_add() returns */
 }
 
@@ -325,6 +328,93 @@ static void a_database_that_hangs_is_not_tried_for_each(void **state)
 	batch_free(stage);
 }
 
+/* Rows that somebody else has locked, and does not let go. */
+static struct db_conn *lock_rows(const char *ids)
+{
+	struct err why = {0};
+	struct db_conn *owner = db_conn_open(&fix.cfg, &why);
+	char sql[100];
+
+	must(owner != NULL);
+	must(db_exec0(owner, &why, "SET autocommit = 0"));
+	for (int64_t id = 1; id <= 20; id++)
+		must(db_exec(owner, &why, "INSERT INTO t (id, name) VALUES (?, ?)",
+			     DB_I(id), DB_I(id)));
+	must(db_exec0(owner, &why, "COMMIT"));
+	snprintf(sql, sizeof(sql), "UPDATE t SET big = 7 WHERE id IN (%s)", ids);
+	must(db_exec_text(owner, sql, NULL, 0, &why));
+	return owner;
+}
+
+static void a_locked_row_fails_nobody_else(void **state)
+{
+	struct db_conn *owner = lock_rows("5, 7");
+	struct batch_stage *stage = stage_new(1, 16, 100);
+	struct member m[12] = {{0}};
+
+	(void)state;
+	m[5].kind = m[6].kind = m[7].kind = LOCKED;
+	m[7].lane = m[9].lane = 5; /* those of one user */
+	run_members(stage, m, 12);
+	for (int i = 0; i < 12; i++) {
+		bool fails = i == 5 || i == 7 || i == 9;
+
+		assert_int_equal(m[i].err.code, fails ? ERR_BUSY : ERR_NONE);
+		assert_int_equal(m[i].in_batch == 0, fails);
+	}
+	assert_true(m[9].err.retry_after_s > 0);
+	/* 0, all, and each but two */
+	assert_int_equal(atomic_load(&seen.runs), 2 + 11 - 2);
+	batch_free(stage);
+	db_conn_free(owner);
+}
+
+static void many_locked_rows_are_not_waited_for_in_turn(void **state)
+{
+	struct db_conn *owner = lock_rows("2, 3, 4, 5, 6");
+	struct batch_stage *stage = stage_new(1, 16, 100);
+	struct member m[12] = {{0}};
+
+	(void)state;
+	for (int i = 2; i < 7; i++)
+		m[i].kind = LOCKED;
+	run_members(stage, m, 12);
+	assert_int_equal(m[1].err.code, ERR_NONE);
+	for (int i = 2; i < 12; i++)
+		assert_int_equal(m[i].err.code, ERR_BUSY);
+	assert_int_equal(atomic_load(&seen.runs), 2 + 1 + 3);
+	batch_free(stage);
+	db_conn_free(owner);
+}
+
+static void *let_go(void *owner)
+{
+	struct err why = {0};
+
+	usleep(2500 * 1000);
+	must(db_exec0(owner, &why, "COMMIT"));
+	return NULL;
+}
+
+/* Longer than a lane waits at once. */
+static void a_lone_member_is_patient(void **state)
+{
+	struct db_conn *owner = lock_rows("5");
+	struct batch_stage *stage = stage_new(1, 16, 100);
+	struct member m = {.kind = LOCKED, .number = 5};
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, let_go, owner), 0);
+	add(stage, &m);
+	loop_run(fix.loop);
+	assert_int_equal(m.err.code, ERR_NONE);
+	assert_in_range(atomic_load(&seen.runs), 2, 3);
+	pthread_join(thread, NULL);
+	batch_free(stage);
+	db_conn_free(owner);
+}
+
 static void a_full_lane_refuses(void **state)
 {
 	struct batch_stage *stage = stage_new(1, 4, 8);
@@ -441,6 +531,9 @@ int main(void)
 		DB_TEST(a_bad_member_does_not_fail_its_neighbours),
 		DB_TEST(an_absent_database_fails_the_batch_once),
 		DB_TEST(a_database_that_hangs_is_not_tried_for_each),
+		DB_TEST(a_locked_row_fails_nobody_else),
+		DB_TEST(many_locked_rows_are_not_waited_for_in_turn),
+		DB_TEST(a_lone_member_is_patient),
 		DB_TEST(a_full_lane_refuses),
 		DB_TEST(the_end_of_a_stage_answers_everybody),
 		DB_TEST(a_lane_of_transactions_leaves_none_open),
