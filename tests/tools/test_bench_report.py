@@ -42,3 +42,42 @@ def test_two_hops_are_taken_off_an_order():
 def test_without_a_hop_there_is_no_line_and_no_note():
     ctx = context({"bare plain many 1": [{}], "ours many 1": [{}]})
     assert goal(ctx, "one order at a time") is None and "round trips" not in report.shop(ctx)
+
+
+# ---- rounds, quick looks ----
+
+
+def test_medians_of_three_rounds_but_for_a_quick_look():
+    assert [Context(ROOT / "build", seconds).rounds for seconds in (3, 4, 5, 8)] == [1, 1, 3, 3]
+    assert Context(ROOT / "build", 3, 2).rounds == 2
+
+
+def test_every_other_round_goes_backwards():
+    seen = []
+    context({}).in_turn([lambda step=step: seen.append(step) for step in "abc"])
+    assert "".join(seen) == "abccbaabc"
+
+
+# ---- a minute at full load ----
+
+LAGS = {"outbox": 0.5, "reservations": 1.0, "analytics": 2.5, "notifications": 4.0}
+
+
+def minute(*several, seconds=60):
+    return context({"ours minute": [{"seconds": seconds, "rest_s": {**LAGS, **one}} for one in several]})
+
+
+def test_the_longest_lag_of_all_rounds_counts_after_a_minute():
+    what = "after a minute at full load, all lags but the mail's are zero"
+    assert goal(minute({}, {"analytics": 9.5}), what) == ("≤ 10 s", "9.5 s", "yes")
+    assert goal(minute({}, {"outbox": 10.5}), what) == ("≤ 10 s", "10.5 s", "no")
+
+
+def test_a_lag_that_stays_misses_the_goal():
+    ctx = minute({}, {"notifications": None}, {})
+    assert goal(ctx, "after a minute at full load, all lags but the mail's are zero")[1:] == ("never", "no")
+    assert rows(report.shop(ctx), "Until the lags")[0] == ("ours minute", "0.5", "1.0", "2.5", "never")
+
+
+def test_a_quick_look_says_how_short_its_minute_was():
+    assert goal(minute({}, seconds=15), "after 15 s at full load, all lags but the mail's are zero")[2] == "yes"

@@ -18,6 +18,8 @@ import invariants  # noqa: E402
 # The same for everybody who uses this server; what comes with tools/stack is made for small machines.
 SERVER = ["innodb-buffer-pool-size=512M", "innodb-log-file-size=512M", "innodb-io-capacity=2000"]
 SLOW_SYNC_US = 2000
+QUICK_S = 5  # runs shorter than this are a quick look
+REST_S = 120  # after so long, lags that are still there count as never gone
 # Mail may lag: so many a second, for the sink that takes them here is a Python program.
 MAIL = ["notify-svc:MAIL_RATE=10"]
 
@@ -25,10 +27,15 @@ MAIL = ["notify-svc:MAIL_RATE=10"]
 class Context:
     """Starts the stacks when a part first asks for them; close() stops what was started."""
 
-    def __init__(self, build, seconds, rounds, stack=None):
-        self.build, self.seconds, self.rounds = pathlib.Path(build).resolve(), seconds, rounds
+    def __init__(self, build, seconds, rounds=None, stack=None):
+        self.build, self.seconds = pathlib.Path(build).resolve(), seconds
+        self.rounds = rounds or (1 if self.quick else 3)
         self.given, self.machine = stack, machine.describe()
         self.folders, self.runs, self.checks, self.memory = [], {}, [], {}
+
+    @property
+    def quick(self):
+        return self.seconds < QUICK_S
 
     @property
     def programs(self):
@@ -50,7 +57,7 @@ class Context:
         seconds = min(60, 5 * self.seconds)
         self.say(f"warming up for {seconds} s")
         wrk.orders(started.gateway, 32, seconds, *started.buyers("many"))
-        invariants.wait_for_rest(started.json, 120)
+        invariants.wait_for_rest(started.json, REST_S)
         return started
 
     @functools.cached_property
@@ -110,7 +117,7 @@ class Context:
         with machine.memory(of.pids()) as memory:
             result = self.measure(name, run)
             if rest:
-                result["rest_s"] = invariants.wait_for_rest(of.json, 120)
+                result["rest_s"] = invariants.wait_for_rest(of.json, REST_S)
         for program, mb in memory.peak.items():
             self.memory[program] = max(self.memory.get(program, 0), mb)
         self.memory["all"] = max(self.memory.get("all", 0), memory.peak_sum)

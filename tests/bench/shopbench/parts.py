@@ -80,6 +80,15 @@ def orders_hot(ctx):
     ctx.check("hot")
 
 
+def minute(ctx):
+    """A minute at full load; how long the lags take to go then is in its `rest_s`."""
+    seconds = 5 * ctx.seconds if ctx.quick else 60
+    connections = CONNECTIONS[-1]
+    run = lambda: {**wrk.orders(ctx.shop.gateway, connections, seconds, *ctx.shop.buyers("many")), "seconds": seconds}  # noqa: E731
+    ctx.in_turn([lambda: ctx.ours("ours minute", run)])
+    ctx.check("minute")
+
+
 # ---- one at a time ----
 
 
@@ -89,7 +98,7 @@ def single(ctx):
     ctx.in_turn([
         lambda: bare(ctx, "plain", "many", 1),
         lambda: closed(ctx, "many", 1),
-        lambda: ctx.measure("ours hop", hop),
+        lambda: ctx.ours("ours hop", hop, rest=False),
     ])  # fmt: skip
     ctx.check("single")
 
@@ -160,7 +169,7 @@ def overload(ctx):
 def reads(ctx):
     def ours(name, path):
         run = lambda: wrk.gets(ctx.shop.gateway, PEER_CONNECTIONS, ctx.seconds, path, PRODUCTS)  # noqa: E731
-        ctx.measure(f"ours {name}", run)
+        ctx.ours(f"ours {name}", run, rest=False)
 
     ctx.in_turn([
         lambda: ours("product", "/api/products/BENCH-%04d"),
@@ -207,6 +216,7 @@ PARTS = {
     "visible": (visible, "order to analytics at 100 and at 2,000 orders/s"),
     "overload": (overload, "three times capacity, then recovery"),
     "reads": (reads, "GET of a product and of users, beside the Python stack"),
+    "minute": (minute, "a minute at full load, and until all lags but the mail's are gone"),
     "binlog": (binlog, "hot product with binlog, sync_binlog=1 and 2 ms slower fsync"),
     "processor": (processor.run, "our processor beside Kafka Streams"),
     "start": (start, "start to ready of each program"),
