@@ -6,10 +6,12 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tests" / "bench"))
 
-from shopbench import report  # noqa: E402
+from shopbench import machine, report  # noqa: E402
 from shopbench.context import Context  # noqa: E402
 
-RUN = {"per_s": 100.0, "p50_ms": 1.0, "p99_ms": 2.0, "refused": 0, "broken": 0, "steal": 0.0, "busy": 50.0}
+RUN = {"per_s": 100.0, "p50_ms": 1.0, "p99_ms": 2.0, "refused": 0, "broken": 0, "steal": 0.0, "busy": 50.0,
+       "load": 1.5, "load_end": 2.5}  # fmt: skip
+OPEN = {"due_per_s": 50.0, "p999_ms": 3.0, "refused_p50_ms": 0.0, "refused_p99_ms": 0.0, "late_ms": 0.7}
 
 
 def context(runs, seconds=8, rounds=3):
@@ -81,3 +83,28 @@ def test_a_lag_that_stays_misses_the_goal():
 
 def test_a_quick_look_says_how_short_its_minute_was():
     assert goal(minute({}, seconds=15), "after 15 s at full load, all lags but the mail's are zero")[2] == "yes"
+
+
+# ---- the state of the machine and of the generator ----
+
+
+def test_load_average_of_each_run():
+    ctx = context({"ours many 8": [{"load": 1.0}, {"load": 2.0, "load_end": 4.0}, {"load": 3.0}]})
+    assert rows(report.shop(ctx), "All runs")[0][-1] == "2.0 → 2.5"
+
+
+def test_a_watch_knows_the_load_average():
+    with machine.Watch() as watch:
+        pass
+    assert watch.load >= 0 and watch.load_end >= 0
+
+
+def test_the_open_loop_tables_say_how_late_the_generator_was():
+    memory = {"memory_before_mb": 90, "memory_after_mb": 95}
+    ctx = context({
+        "ours half": [{**OPEN, "late_ms": 1.2}, {**OPEN, "late_ms": 3.4}],
+        "ours overload": [{**OPEN, **memory, "late_ms": 8.1}], "ours recovery": [{**OPEN, "by_second": [[50, 50, 0]]}],
+    })  # fmt: skip
+    text = report.shop(ctx)
+    assert [row[-1] for row in rows(text, "Open loop at half")] == ["1.2", "3.4"]
+    assert rows(text, "Overload")[0][-2:] == ("8.1", "90 → 95") and rows(text, "Right after it")[0][-1] == "0.7"

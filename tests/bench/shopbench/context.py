@@ -100,7 +100,7 @@ class Context:
         """Runs it and keeps what it returns (a dict) under `name`, with the machine's state."""
         with machine.Watch() as watch:
             result = run()
-        result.update(steal=round(watch.steal, 1), busy=round(watch.busy, 1))
+        result.update({key: round(getattr(watch, key), 1) for key in ("steal", "busy", "load", "load_end")})
         self.runs.setdefault(name, []).append(result)
         figures = {key: round(value, 2) for key, value in result.items() if isinstance(value, int | float)}
         self.say(f"{name}: " + " ".join(f"{key}={value:g}" for key, value in figures.items()))

@@ -15,9 +15,13 @@ def _cpu():
 
 
 class Watch:
-    """`with Watch() as watch:` then watch.steal and watch.busy, in percent of all cores."""
+    """`with Watch() as watch:` then watch.steal and watch.busy, in percent of all cores, and the load averages.
+
+    `load` is from before (of a minute: it has what ran just before in it), `load_end` from the end.
+    """
 
     def __enter__(self):
+        self.load = os.getloadavg()[0]
         self.begin = _cpu()
         return self
 
@@ -25,6 +29,7 @@ class Watch:
         steal, idle, every = (b - a for a, b in zip(self.begin, _cpu()))
         self.steal = 100 * steal / max(1, every)
         self.busy = 100 - 100 * idle / max(1, every)
+        self.load_end = os.getloadavg()[0]
 
 
 def describe():

@@ -87,8 +87,9 @@ def runs(f):
             name, number(f.of(name)), f"{number(min(rates))}–{number(max(rates))}", number(f.of(name, "p50_ms"), 1),
             number(f.of(name, "p99_ms"), 1), number(f.of(name, "refused")), number(f.of(name, "broken")),
             number(f.of(name, "busy")), number(f.of(name, "steal")),
+            f"{number(f.of(name, 'load'), 1)} → {number(f.of(name, 'load_end'), 1)}",
         ))  # fmt: skip
-    head = ("run", "a second", "min–max", "p50 ms", "p99 ms", "refused", "broken", "busy %", "steal %")
+    head = ("run", "a second", "min–max", "p50 ms", "p99 ms", "refused", "broken", "busy %", "steal %", "load average")
     return table(f"All runs, medians of {f.ctx.rounds}", head, rows)
 
 
@@ -98,15 +99,27 @@ def overload(f):
         rows.append((
             number(run["due_per_s"]), number(run["per_s"]), number(run["p50_ms"], 1), number(run["p99_ms"], 1),
             number(run["refused"] / (3 * f.ctx.seconds)), number(run["refused_p50_ms"], 1),
-            number(run["refused_p99_ms"], 1), f"{run['memory_before_mb']:.0f} → {run['memory_after_mb']:.0f}",
+            number(run["refused_p99_ms"], 1), number(run["late_ms"], 1),
+            f"{run['memory_before_mb']:.0f} → {run['memory_after_mb']:.0f}",
         ))  # fmt: skip
-    head = ("due/s", "accepted/s", "p50 ms", "p99 ms", "refused/s", "p50 ms", "p99 ms", "memory MB")
+    head = ("due/s", "accepted/s", "p50 ms", "p99 ms", "refused/s", "p50 ms", "p99 ms", "late ms", "memory MB")
     text = table("Overload, each round", head, rows)
     recovery = [
-        (number(run["due_per_s"]), " ".join(str(second[1]) for second in run["by_second"][:5]), number(run["p99_ms"], 1))
+        (number(run["due_per_s"]), " ".join(str(second[1]) for second in run["by_second"][:5]), number(run["p99_ms"], 1),
+         number(run["late_ms"], 1))
         for run in f.ctx.runs.get("ours recovery", [])
-    ]
-    return text + table("Right after it", ("due/s", "accepted in second 1 2 3 4 5", "p99 ms"), recovery)
+    ]  # fmt: skip
+    return text + table("Right after it", ("due/s", "accepted in second 1 2 3 4 5", "p99 ms", "late ms"), recovery)
+
+
+def half(f):
+    rows = [
+        (number(run["due_per_s"]), number(run["per_s"]), number(run["p50_ms"], 1), number(run["p99_ms"], 1),
+         number(run["p999_ms"], 1), number(run["refused"]), number(run["broken"]), number(run["late_ms"], 1))
+        for run in f.ctx.runs.get("ours half", [])
+    ]  # fmt: skip
+    head = ("due/s", "accepted/s", "p50 ms", "p99 ms", "p99.9 ms", "refused", "broken", "late ms")
+    return table("Open loop at half, each round", head, rows)
 
 
 def rest_goal(f):
@@ -153,7 +166,7 @@ def shop(ctx):
         return ""
     server = ", ".join(f"`{option}`" for option in ctx.dump()["server"])
     head = f"MariaDB, durable (`innodb_flush_log_at_trx_commit=1`), for everybody: {server}.\n\n"
-    return head + goals(f) + runs(f) + overload(f) + lags(f) + memory(f) + checks(f)
+    return head + goals(f) + runs(f) + half(f) + overload(f) + lags(f) + memory(f) + checks(f)
 
 
 def sections(ctx, minutes):
