@@ -6,7 +6,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tests" / "bench"))
 
-from shopbench import machine, report  # noqa: E402
+from shopbench import machine, probe, report  # noqa: E402
 from shopbench.context import Context  # noqa: E402
 
 RUN = {"per_s": 100.0, "p50_ms": 1.0, "p99_ms": 2.0, "refused": 0, "broken": 0, "steal": 0.0, "busy": 50.0,
@@ -108,3 +108,65 @@ def test_the_open_loop_tables_say_how_late_the_generator_was():
     text = report.shop(ctx)
     assert [row[-1] for row in rows(text, "Open loop at half")] == ["1.2", "3.4"]
     assert rows(text, "Overload")[0][-2:] == ("8.1", "90 → 95") and rows(text, "Right after it")[0][-1] == "0.7"
+
+
+# ---- order to analytics ----
+
+
+class Wire:
+    """A gateway whose analytics show `shown` more orders each time they are asked."""
+
+    def __init__(self, shown, status=201):
+        self.left, self.status, self.orders, self.seen = list(shown), status, 0, 7
+
+    def order(self, user, product):
+        self.orders += 1
+        return self.status, b""
+
+    def total(self, user):
+        self.seen += self.left.pop(0) if self.left else 0
+        return self.seen
+
+
+def probed(monkeypatch, wire, orders):
+    monkeypatch.setattr(probe, "GIVE_UP_S", 0.02)
+    one = probe.Probe("http://shop", 1)
+    one.wire, one.known = wire, wire.seen
+    for _ in range(orders):
+        one._place(0)
+    return one, probe.figures([one])
+
+
+def test_an_order_that_never_shows_is_lost_and_has_no_time(monkeypatch):
+    one, seen = probed(monkeypatch, Wire([1]), 2)
+    assert (seen["samples"], seen["probes_lost"], len(one.placing)) == (1, 1, 2)
+    assert max(one.visible) < 20
+
+
+def test_a_lost_order_that_comes_late_is_not_taken_for_the_next_one(monkeypatch):
+    wire = Wire([0])
+    one, _ = probed(monkeypatch, wire, 1)
+    wire.left = [1, 0, 1]
+    one._place(0)
+    assert len(one.visible) == 1 and not wire.left
+
+
+def test_a_refused_order_is_no_sample(monkeypatch):
+    one, seen = probed(monkeypatch, Wire([], status=503), 3)
+    assert (seen["samples"], seen["probes_lost"], seen["probes_refused"], one.known) == (0, 0, 3, 7)
+
+
+def probes_said(lost=0):
+    return {"samples": 1010, "probes_lost": lost, "probes_refused": 0, "placing_p50_ms": 5.0, "placing_p99_ms": 9.0,
+            "late_ms": 0.5, "p50_ms": 40.0, "p99_ms": 120.0}  # fmt: skip
+
+
+def test_the_goal_is_missed_with_a_lost_order():
+    ctx = context({"ours visible 2000": [probes_said(), probes_said(lost=2)], "ours visible 100": [probes_said()]})
+    assert goal(ctx, "order → analytics at 2,000/s, p99") == ("≤ 250 ms", "120.0 ms, 2 lost", "no")
+    assert goal(ctx, "order → analytics at 100/s, p99") == ("≤ 150 ms", "120.0 ms", "yes")
+    assert [row[2:4] for row in rows(report.shop(ctx), "Order → analytics")] == [("1010", "0"), ("1010", "0"), ("1010", "2")]
+
+
+def test_a_full_run_asks_for_a_thousand_samples():
+    assert Context(ROOT / "build", 8).samples == 1000 and Context(ROOT / "build", 3).samples == 0

@@ -38,6 +38,11 @@ class Context:
         return self.seconds < QUICK_S
 
     @property
+    def samples(self):
+        """So many at least make a p99 worth to be told; a quick look takes what comes."""
+        return 0 if self.quick else 1000
+
+    @property
     def programs(self):
         return self.build / "release" / "bench"
 

@@ -1,7 +1,7 @@
 """How long an accepted order takes to show in the live analytics: a few probes beside a background load.
 
 Each probe has a user of its own, so the first answer with one order more is its own order.  Plain sockets and
-prepared texts: the probes must not be what loads the machine.
+prepared texts, and few questions: the probes must not be what loads the machine.
 """
 
 import secrets
@@ -11,10 +11,11 @@ import threading
 import time
 import urllib.parse
 
-POLL_S = 0.0025
-PAUSE_S = 0.25
+POLL_S = 0.004
+PERIOD_S = 0.25  # a probe's next order is due so long after the one before
 GIVE_UP_S = 10
-THREADS = 4
+THREADS = 5
+RATE = round(THREADS / PERIOD_S)  # orders a second of all probes, at most
 
 
 class Wire:
@@ -55,41 +56,69 @@ class Wire:
         return int(body.partition(b'"total_orders":')[2].split(b",")[0]) if status == 200 else -1
 
 
-def _probe(base, user, until, visible, placing, lost):
-    wire = Wire(base)
-    known = wire.total(user)
-    while time.monotonic() < until:
-        begin = time.monotonic()
-        status, _ = wire.order(user, "BENCH-1000")
+class Probe:
+    """One user and what his orders showed, over several runs; times in milliseconds."""
+
+    def __init__(self, base, user):
+        self.base, self.user, self.wire = base, user, None
+        self.visible, self.placing = [], []
+        self.lost = self.refused = 0
+        self.known = None  # orders of the user, as far as placed by us
+
+    def run(self, until):
+        self.wire = self.wire or Wire(self.base)
+        if self.known is None:
+            self.known = self.wire.total(self.user)
+        while (begin := time.monotonic()) < until:
+            self._place(begin)
+            time.sleep(max(0, begin + PERIOD_S - time.monotonic()))
+
+    def _place(self, begin):
+        status, _ = self.wire.order(self.user, "BENCH-1000")
         accepted = time.monotonic()
         if status != 201:
-            lost.append(status)
-            time.sleep(PAUSE_S)
-            continue
-        placing.append((accepted - begin) * 1000)
-        while wire.total(user) <= known and time.monotonic() - accepted < GIVE_UP_S:
+            self.refused += 1
+            return
+        self.known += 1
+        self.placing.append((accepted - begin) * 1000)
+        if self._shows(accepted + GIVE_UP_S):
+            self.visible.append((time.monotonic() - accepted) * 1000)
+        else:
+            self.lost += 1
+
+    def _shows(self, deadline):
+        """As the order before may be lost and come later, only all of them together count."""
+        while self.wire.total(self.user) < self.known:
+            if time.monotonic() > deadline:
+                return False
             time.sleep(POLL_S)
-        visible.append((time.monotonic() - accepted) * 1000)
-        known += 1
-        time.sleep(PAUSE_S)
+        return True
 
 
 def percentile(values, share):
     return statistics.quantiles(values, n=1000, method="inclusive")[round(share * 1000) - 1] if len(values) > 1 else None
 
 
-def run(base, users, seconds):
-    """Probes for so long; p50 and p99 of accepted -> visible."""
+def probes(base, users):
+    return [Probe(base, user) for user in users[:THREADS]]
+
+
+def run(several, seconds):
+    """All of them for so long."""
     until = time.monotonic() + seconds
-    visible, placing, lost = [], [], []
-    threads = [
-        threading.Thread(target=_probe, args=(base, user, until, visible, placing, lost)) for user in users[:THREADS]
-    ]
+    threads = [threading.Thread(target=probe.run, args=(until,)) for probe in several]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+
+
+def figures(several):
+    """p50 and p99 of accepted -> visible.  A lost order never showed, so it has no time: it is counted apart."""
+    visible = [ms for probe in several for ms in probe.visible]
+    placing = [ms for probe in several for ms in probe.placing]
     return {
         "samples": len(visible), "p50_ms": percentile(visible, 0.5), "p99_ms": percentile(visible, 0.99),
-        "placing_p50_ms": percentile(placing, 0.5), "placing_p99_ms": percentile(placing, 0.99), "probes_refused": len(lost),
+        "placing_p50_ms": percentile(placing, 0.5), "placing_p99_ms": percentile(placing, 0.99),
+        "probes_lost": sum(probe.lost for probe in several), "probes_refused": sum(probe.refused for probe in several),
     }  # fmt: skip
