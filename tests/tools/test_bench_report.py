@@ -60,6 +60,19 @@ def test_every_other_round_goes_backwards():
     assert "".join(seen) == "abccbaabc"
 
 
+def test_invariants_are_checked_after_each_round(monkeypatch):
+    seen, ctx = [], context({})
+    monkeypatch.setattr(ctx, "check", lambda part, of: seen.append(part))
+    ctx.in_turn([lambda: seen.append("run")] * 2, check="many")
+    assert seen == ["run", "run", "many"] * 3
+
+
+def test_a_line_for_all_checks_of_a_part():
+    ctx = context({"ours many 8": [{}]})
+    ctx.checks = [{"part": "many", "checked": 25, "broken": broken} for broken in ([], ["stock adds up: 3 4"], [])]
+    assert rows(report.shop(ctx), "Invariants") == [("many", "3", "75", "stock adds up: 3 4")]
+
+
 # ---- a minute at full load ----
 
 LAGS = {"outbox": 0.5, "reservations": 1.0, "analytics": 2.5, "notifications": 4.0}

@@ -6,6 +6,7 @@ import pathlib
 import statistics
 import sys
 import tempfile
+import time
 
 from . import machine, shop, wrk
 from .bare import Bare
@@ -130,17 +131,25 @@ class Context:
         return result
 
     def check(self, part, of=None):
-        """The invariants, after everything that a part did."""
+        """The invariants, to the cent, over everything that was ever done to this stack."""
+        began = time.monotonic()
         findings = invariants.check((of or self.shop).json)
+        seconds = round(time.monotonic() - began, 1)
         broken = [f"{finding.name}: {finding.detail}" for finding in findings if not finding.ok]
-        self.checks.append({"part": part, "checked": len(findings), "broken": broken})
-        self.say(f"invariants after {part}: {len(findings) - len(broken)} hold" + "".join(f"\n  BROKEN {b}" for b in broken))
+        self.checks.append({"part": part, "checked": len(findings), "broken": broken, "seconds": seconds})
+        said = f"invariants after {part}: {len(findings) - len(broken)} hold ({seconds} s)"
+        self.say(said + "".join(f"\n  BROKEN {b}" for b in broken))
 
-    def in_turn(self, steps, rounds=None):
-        """Round after round, every other one backwards: a drift of the machine hits all alike."""
+    def in_turn(self, steps, rounds=None, check=None, of=None):
+        """Round after round, every other one backwards: a drift of the machine hits all alike.
+
+        `check` is the part's name, when orders were placed: the invariants are checked after each round.
+        """
         for turn in range(rounds or self.rounds):
             for step in steps if turn % 2 == 0 else reversed(steps):
                 step()
+            if check:
+                self.check(check, of)
 
     def dump(self):
         return {

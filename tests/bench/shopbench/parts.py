@@ -69,8 +69,7 @@ def orders_many(ctx):
     steps = [lambda: bare(ctx, "plain", "many", 8), lambda: bare(ctx, "batched", "many", 2)]
     steps += [lambda c=c: closed(ctx, "many", c) for c in CONNECTIONS]
     steps += [lambda: peer_round(ctx, reads=False)]
-    ctx.in_turn(steps)
-    ctx.check("many")
+    ctx.in_turn(steps, check="many")
 
 
 def orders_hot(ctx):
@@ -78,8 +77,7 @@ def orders_hot(ctx):
     for load in ("hot product", "hot user"):
         steps += [lambda load=load: bare(ctx, "plain", load, 8), lambda load=load: bare(ctx, "batched", load, 2)]
         steps += [lambda load=load, c=c: closed(ctx, load, c) for c in HOT_CONNECTIONS]
-    ctx.in_turn(steps)
-    ctx.check("hot")
+    ctx.in_turn(steps, check="hot")
 
 
 def minute(ctx):
@@ -87,8 +85,7 @@ def minute(ctx):
     seconds = 5 * ctx.seconds if ctx.quick else 60
     connections = CONNECTIONS[-1]
     run = lambda: {**wrk.orders(ctx.shop.gateway, connections, seconds, *ctx.shop.buyers("many")), "seconds": seconds}  # noqa: E731
-    ctx.in_turn([lambda: ctx.ours("ours minute", run)])
-    ctx.check("minute")
+    ctx.in_turn([lambda: ctx.ours("ours minute", run)], check="minute")
 
 
 # ---- one at a time ----
@@ -101,8 +98,7 @@ def single(ctx):
         lambda: bare(ctx, "plain", "many", 1),
         lambda: closed(ctx, "many", 1),
         lambda: ctx.ours("ours hop", hop, rest=False),
-    ])  # fmt: skip
-    ctx.check("single")
+    ], check="single")  # fmt: skip
 
 
 # ---- open loop ----
@@ -115,15 +111,19 @@ def capacity(ctx):
     return ctx.ours("ours capacity", run)["per_s"]
 
 
+def last_capacity(ctx):
+    """Of this round, or when it goes backwards, of the one before."""
+    return ctx.runs["ours capacity"][-1]["per_s"]
+
+
 def open_half(ctx):
     of = ctx.shop
-    for _ in range(ctx.rounds):
-        rate = round(capacity(ctx) / 2)
-        run = lambda rate=rate: orderload.run(  # noqa: E731
-            ctx.programs, of.gateway, of.buyers("many"), rate, 2 * ctx.seconds, 512
-        )
-        ctx.ours("ours half", run)
-    ctx.check("half")
+
+    def own():
+        rate = round(last_capacity(ctx) / 2)
+        return orderload.run(ctx.programs, of.gateway, of.buyers("many"), rate, 2 * ctx.seconds, 512)
+
+    ctx.in_turn([lambda: capacity(ctx), lambda: ctx.ours("ours half", own)], check="half")
 
 
 def visible_for(ctx, probes, rate, seconds):
@@ -157,8 +157,8 @@ def visible_at(ctx, rate):
 
 def visible(ctx):
     """Order -> analytics at 100 and at 2,000 orders a second."""
-    ctx.in_turn([lambda rate=rate: ctx.ours(f"ours visible {rate}", lambda: visible_at(ctx, rate)) for rate in RATES])
-    ctx.check("visible")
+    steps = [lambda rate=rate: ctx.ours(f"ours visible {rate}", lambda: visible_at(ctx, rate)) for rate in RATES]
+    ctx.in_turn(steps, check="visible")
 
 
 def overload(ctx):
@@ -168,14 +168,16 @@ def overload(ctx):
     def load(rate, seconds, connections, warm):
         return orderload.run(ctx.programs, of.gateway, of.buyers("many"), round(rate), seconds, connections, warm)
 
-    for _ in range(ctx.rounds):
-        most = capacity(ctx)
-        before = sum(machine.sample(of.pids()).values())
-        result = ctx.ours("ours overload", lambda most=most: load(3 * most, 3 * ctx.seconds, 2048, 2), rest=False)
-        result["memory_before_mb"] = round(before, 1)
-        result["memory_after_mb"] = round(sum(machine.sample(of.pids()).values()), 1)
-        ctx.ours("ours recovery", lambda most=most: load(most / 2, ctx.seconds, 512, 0))
-    ctx.check("overload")
+    def memory():
+        return round(sum(machine.sample(of.pids()).values()), 1)
+
+    def too_much():
+        most, before = last_capacity(ctx), memory()
+        result = ctx.ours("ours overload", lambda: load(3 * most, 3 * ctx.seconds, 2048, 2), rest=False)
+        result.update(memory_before_mb=before, memory_after_mb=memory())
+        ctx.ours("ours recovery", lambda: load(most / 2, ctx.seconds, 512, 0))
+
+    ctx.in_turn([lambda: capacity(ctx), too_much], check="overload")
 
 
 # ---- reads ----
@@ -206,8 +208,7 @@ def binlog(ctx):
         for c in HOT_CONNECTIONS:
             run = lambda c=c, load=load: wrk.orders(of.gateway, c, seconds, *of.buyers(load))  # noqa: E731
             steps.append(lambda c=c, load=load, run=run: ctx.ours(f"slow ours {load} {c}", run, of))
-    ctx.in_turn(steps)
-    ctx.check("binlog", of)
+    ctx.in_turn(steps, check="binlog", of=of)
 
 
 # ---- starting ----

@@ -99,18 +99,8 @@ def text(ctx):
     found = goals(ctx)
     if not found:
         return ""
-    checks = [one for one in ctx.checks if one["part"].startswith(ENGINE)]
+    checks = [{**one, "part": one["part"].removeprefix(ENGINE)} for one in ctx.checks if one["part"].startswith(ENGINE)]
     return (
         table("Goals of the processor", ("what", "goal", "seen", "reached"), found) + table(*head, rows) + note
-        + check_table("Sums of the results after each run", _by_part(checks))
+        + check_table("Sums of the results after each run", checks)
     )  # fmt: skip
-
-
-def _by_part(checks):
-    """One line for all runs of a name."""
-    parts = {}
-    for one in checks:
-        entry = parts.setdefault(one["part"], {"part": one["part"].removeprefix(ENGINE), "checked": 0, "broken": []})
-        entry["checked"] += one["checked"]
-        entry["broken"] += one["broken"]
-    return list(parts.values())

@@ -29,5 +29,12 @@ def under(value, high):
 
 
 def check_table(title, checks):
-    rows = [(one["part"], one["checked"], "; ".join(one["broken"]) or "none") for one in checks]
-    return table(title, ("part", "checked", "broken"), rows)
+    """One line for all checks of a name."""
+    parts = {}
+    for one in checks:
+        parts.setdefault(one["part"], []).append(one)
+    rows = []
+    for name, several in parts.items():
+        broken = [text for one in several for text in one["broken"]]
+        rows.append((name, len(several), sum(one["checked"] for one in several), "; ".join(broken) or "none"))
+    return table(title, ("part", "times", "checked", "broken"), rows)
