@@ -1,16 +1,18 @@
 """The report of tools/run-bench: made from figures that are made up here."""
 
+import json
 import pathlib
 import sys
+from types import SimpleNamespace
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tests" / "bench"))
 
-from shopbench import machine, probe, report  # noqa: E402
+from shopbench import machine, orderload, probe, report, wrk  # noqa: E402
 from shopbench.context import Context  # noqa: E402
 
 RUN = {"per_s": 100.0, "p50_ms": 1.0, "p99_ms": 2.0, "refused": 0, "broken": 0, "steal": 0.0, "busy": 50.0,
-       "load": 1.5, "load_end": 2.5}  # fmt: skip
+       "load": 1.5, "load_end": 2.5, "latency_of": "all answers"}  # fmt: skip
 OPEN = {"due_per_s": 50.0, "p999_ms": 3.0, "refused_p50_ms": 0.0, "refused_p99_ms": 0.0, "late_ms": 0.7}
 
 
@@ -96,6 +98,29 @@ def test_a_lag_that_stays_misses_the_goal():
 
 def test_a_quick_look_says_how_short_its_minute_was():
     assert goal(minute({}, seconds=15), "after 15 s at full load, all lags but the mail's are zero")[2] == "yes"
+
+
+# ---- what a latency is of ----
+
+
+def test_the_table_of_runs_says_what_its_latencies_are_of():
+    text = report.shop(context({"ours many 8": [{}], "ours half": [{**OPEN, "latency_of": "accepted"}]}))
+    seen = [(row[0], row[5]) for row in rows(text, "All runs")]
+    assert seen == [("ours many 8", "all answers"), ("ours half", "accepted")]
+    assert "refusals are quick" in text
+
+
+def test_each_tool_says_what_its_latencies_are_of(monkeypatch):
+    wrk_said = {"requests": 10, "refused": 4, "seconds": 2, "p50_ms": 1, "p99_ms": 2, "broken": 0}
+    done = SimpleNamespace(returncode=0, stdout=json.dumps(wrk_said))
+    monkeypatch.setattr(wrk.subprocess, "run", lambda *_, **__: done)
+    seen = wrk.run("orders.lua", "http://shop", 8, 2)
+    assert (seen["per_s"], seen["latency_of"]) == (3, "all answers")
+    hist = {"count": 6, "p50_ms": 1, "p99_ms": 2, "p999_ms": 3}
+    said = {"accepted": hist, "refused": {**hist, "count": 4}, "seconds": 2, "due": 12, "broken": 1, "dropped": 1,
+            "unanswered": 0, "late_max_ms": 0.5, "status": {}, "by_second": []}  # fmt: skip
+    seen = orderload.figures(json.dumps(said))
+    assert (seen["per_s"], seen["due_per_s"], seen["broken"], seen["latency_of"]) == (3, 6, 2, "accepted")
 
 
 # ---- the state of the machine and of the generator ----

@@ -22,7 +22,7 @@ def figures(text):
         "p999_ms": accepted["p999_ms"], "due_per_s": out["due"] / out["seconds"], "refused": refused["count"],
         "refused_p50_ms": refused["p50_ms"], "refused_p99_ms": refused["p99_ms"],
         "broken": out["broken"] + out["dropped"] + out["unanswered"], "late_ms": out["late_max_ms"],
-        "status": out["status"], "by_second": out["by_second"],
+        "status": out["status"], "by_second": out["by_second"], "latency_of": "accepted",
     }  # fmt: skip
 
 

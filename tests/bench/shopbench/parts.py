@@ -151,7 +151,7 @@ def visible_at(ctx, rate):
     return {
         **result, "per_s": (sum(load["per_s"] for load in loads) + placed / seconds) / len(loads),
         "refused": sum(load["refused"] for load in loads), "broken": sum(load["broken"] for load in loads),
-        "late_ms": max(load["late_ms"] for load in loads),
+        "late_ms": max(load["late_ms"] for load in loads), "latency_of": "order → analytics",
     }  # fmt: skip
 
 
