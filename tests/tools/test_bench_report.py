@@ -1,19 +1,23 @@
 """The report of tools/run-bench: made from figures that are made up here."""
 
+import base64
 import json
 import pathlib
 import sys
 from types import SimpleNamespace
 
+import pytest
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tests" / "bench"))
 
-from shopbench import machine, orderload, probe, report, wrk  # noqa: E402
+from shopbench import machine, orderload, probe, report, vegeta, wrk  # noqa: E402
 from shopbench.context import Context  # noqa: E402
 
 RUN = {"per_s": 100.0, "p50_ms": 1.0, "p99_ms": 2.0, "refused": 0, "broken": 0, "steal": 0.0, "busy": 50.0,
        "load": 1.5, "load_end": 2.5, "latency_of": "all answers"}  # fmt: skip
-OPEN = {"due_per_s": 50.0, "p999_ms": 3.0, "refused_p50_ms": 0.0, "refused_p99_ms": 0.0, "late_ms": 0.7}
+OPEN = {"due_per_s": 50.0, "p999_ms": 3.0, "refused_p50_ms": 0.0, "refused_p99_ms": 0.0, "late_ms": 0.7,
+        "tool_us": 20.0}  # fmt: skip
 
 
 def context(runs, seconds=8, rounds=3):
@@ -144,7 +148,7 @@ def test_the_open_loop_tables_say_how_late_the_generator_was():
         "ours overload": [{**OPEN, **memory, "late_ms": 8.1}], "ours recovery": [{**OPEN, "by_second": [[50, 50, 0]]}],
     })  # fmt: skip
     text = report.shop(ctx)
-    assert [row[-1] for row in rows(text, "Open loop at half")] == ["1.2", "3.4"]
+    assert [row[-2] for row in rows(text, "Open loop at half")] == ["1.2", "3.4"]
     assert rows(text, "Overload")[0][-2:] == ("8.1", "90 → 95") and rows(text, "Right after it")[0][-1] == "0.7"
 
 
@@ -208,3 +212,40 @@ def test_the_goal_is_missed_with_a_lost_order():
 
 def test_a_full_run_asks_for_a_thousand_samples():
     assert Context(ROOT / "build", 8).samples == 1000 and Context(ROOT / "build", 3).samples == 0
+
+
+# ---- vegeta ----
+
+
+def test_both_tools_stand_side_by_side():
+    one, other = {**OPEN, "p50_ms": 5.0}, {**OPEN, "p50_ms": 6.0}
+    text = report.shop(context({"ours half": [one, one], "ours half vegeta": [other, other]}))
+    seen = [(row[0], row[3]) for row in rows(text, "Open loop at half")]
+    assert seen == [("orderload", "5.0"), ("vegeta", "6.0")] * 2
+    assert [row[0] for row in rows(report.shop(context({"ours half": [one]})), "Open loop at half")] == ["orderload"]
+
+
+def test_every_target_is_an_order_with_a_key_of_its_own(tmp_path):
+    vegeta.write_targets(tmp_path / "targets", "http://shop", (5, 9, 20), 50)
+    targets = [json.loads(line) for line in (tmp_path / "targets").read_text().splitlines()]
+    orders = [json.loads(base64.b64decode(target["body"])) for target in targets]
+    assert len({target["header"]["Idempotency-Key"][0] for target in targets}) == 50
+    assert {(target["method"], target["url"]) for target in targets} == {("POST", "http://shop/api/orders")}
+    assert all(5 <= order["user_id"] <= 9 and "BENCH-0001" <= order["product_id"] <= "BENCH-0020" for order in orders)
+
+
+def test_accepted_orders_after_the_warm_up_count():
+    answers = [(100 + n / 10, 201, 5.0, n) for n in range(30)]
+    answers[3] = (100.3, 201, 900.0, 3)  # while it warms up
+    answers[12] = (101.25, 201, 7.0, 12)  # sent 50 ms late
+    answers[14], answers[15] = (101.4, 503, 1.0, 14), (101.5, 0, 20.0, 15)
+    seen = vegeta.figures(answers, 10, 2, 1)
+    assert (seen["per_s"], seen["due_per_s"], seen["refused"], seen["broken"]) == (9, 10, 1, 1)
+    assert vegeta.figures(answers[:-4], 10, 2, 1)["broken"] == 1 + 4
+    assert seen["p50_ms"] == 5.0 and 5 < seen["p99_ms"] <= 7 and 49 < seen["late_ms"] < 51
+
+
+def test_a_program_that_fails_is_no_result():
+    assert machine.run(["/bin/sh", "-c", "echo 7"])[0] == "7\n"
+    with pytest.raises(RuntimeError, match="sh: no such shop"):
+        machine.run(["/bin/sh", "-c", "echo no such shop >&2; exit 3"])

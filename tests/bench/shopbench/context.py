@@ -47,6 +47,10 @@ class Context:
     def programs(self):
         return self.build / "release" / "bench"
 
+    @property
+    def vegeta(self):
+        return self.build / "bench" / "bin" / "vegeta"
+
     def folder(self):
         self.folders.append(tempfile.TemporaryDirectory(prefix="shop-bench-"))
         return pathlib.Path(self.folders[-1].name)

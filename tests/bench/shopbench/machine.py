@@ -3,6 +3,8 @@
 import contextlib
 import os
 import pathlib
+import resource
+import subprocess
 import threading
 import time
 
@@ -57,6 +59,16 @@ def cpu_s(pid):
     """Seconds of CPU that a process has used."""
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def run(line):
+    """A program to its end: (what it printed, seconds of CPU that it used)."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run([str(part) for part in line], capture_output=True, text=True, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        raise RuntimeError(f"{pathlib.Path(line[0]).name}: {done.stderr}")
+    return done.stdout, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def sample(pids):

@@ -1,8 +1,9 @@
 """orderload, the open-loop load: orders at a constant rate, whatever is answered."""
 
 import json
-import subprocess
 import urllib.parse
+
+from . import machine
 
 
 def command(programs, base, buyers, rate, seconds, connections, warm=1):
@@ -27,7 +28,6 @@ def figures(text):
 
 
 def run(*args, **more):
-    done = subprocess.run(command(*args, **more), capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"orderload: {done.stderr}")
-    return figures(done.stdout)
+    text, cpu_s = machine.run(command(*args, **more))
+    result = figures(text)
+    return {**result, "tool_us": 1e6 * cpu_s / max(1, json.loads(text)["due"])}

@@ -3,9 +3,10 @@
 import pathlib
 import subprocess
 import sys
+import tempfile
 import time
 
-from . import machine, orderload, probe, processor, wrk
+from . import machine, orderload, probe, processor, vegeta, wrk
 from .peer import Peer
 from .shop import LOADS, PRODUCTS, USERS
 
@@ -117,13 +118,23 @@ def last_capacity(ctx):
 
 
 def open_half(ctx):
-    of = ctx.shop
+    """The same rate by our generator and by vegeta: two tools that agree are believed more easily than one."""
+    of, seconds, connections = ctx.shop, 2 * ctx.seconds, 512
+    buyers = of.buyers("many")
+    rate = lambda: round(last_capacity(ctx) / 2)  # noqa: E731
+    own = lambda: orderload.run(ctx.programs, of.gateway, buyers, rate(), seconds, connections)  # noqa: E731
 
-    def own():
-        rate = round(last_capacity(ctx) / 2)
-        return orderload.run(ctx.programs, of.gateway, of.buyers("many"), rate, 2 * ctx.seconds, 512)
+    def other():
+        with tempfile.TemporaryDirectory(prefix="shop-bench-") as folder:
+            load = vegeta.Load(ctx.vegeta, folder, of.gateway, buyers, rate(), seconds, connections)
+            ctx.ours("ours half vegeta", load.run)
 
-    ctx.in_turn([lambda: capacity(ctx), lambda: ctx.ours("ours half", own)], check="half")
+    steps = [lambda: capacity(ctx), lambda: ctx.ours("ours half", own)]
+    if ctx.vegeta.exists():
+        steps.append(other)
+    else:
+        ctx.say(f"{ctx.vegeta} is missing, so no second tool; run tools/install bench")
+    ctx.in_turn(steps, check="half")
 
 
 def visible_for(ctx, probes, rate, seconds):
@@ -228,7 +239,7 @@ PARTS = {
     "many": (orders_many, "orders/s, many users and products, beside ordbench and the Python stack"),
     "hot": (orders_hot, "orders/s on one product and of one user, beside ordbench"),
     "single": (single, "one order at a time, beside the two bare transactions"),
-    "half": (open_half, "open loop at half of the own maximum"),
+    "half": (open_half, "open loop at half of the own maximum, by orderload and by vegeta"),
     "visible": (visible, "order to analytics at 100 and at 2,000 orders/s"),
     "overload": (overload, "three times capacity, then recovery"),
     "reads": (reads, "GET of a product and of users, beside the Python stack"),

@@ -1,5 +1,7 @@
 """The tables: what was measured beside what, and the goals."""
 
+from itertools import zip_longest
+
 from . import report_processor
 from .parts import CONNECTIONS, RATES, WORKERS, best
 from .probe import GIVE_UP_S
@@ -15,8 +17,10 @@ HOP_NOTE = (
 LATENCY_NOTE = (
     "p50 and p99 are of what the column behind them says. wrk times all answers: refusals are quick, so where there are"
     " any, its p50 and p99 say little of orders; it counts from when it sent. orderload times accepted orders only,"
-    " from when they were due. The rate is of good answers in all.\n\n"
+    " from when they were due, vegeta too, but from when it sent. The rate is of good answers in all.\n\n"
 )
+# Name of the runs -> tool.
+HALF = {"ours half": "orderload", "ours half vegeta": "vegeta"}
 
 
 class Figures:
@@ -119,13 +123,18 @@ def overload(f):
 
 
 def half(f):
-    rows = [
-        (number(run["due_per_s"]), number(run["per_s"]), number(run["p50_ms"], 1), number(run["p99_ms"], 1),
-         number(run["p999_ms"], 1), number(run["refused"]), number(run["broken"]), number(run["late_ms"], 1))
-        for run in f.ctx.runs.get("ours half", [])
-    ]  # fmt: skip
-    head = ("due/s", "accepted/s", "p50 ms", "p99 ms", "p99.9 ms", "refused", "broken", "late ms")
-    return table("Open loop at half, each round", head, rows)
+    """Both tools side by side, round by round."""
+    rows = []
+    for pair in zip_longest(*(f.ctx.runs.get(name, []) for name in HALF)):
+        for tool, run in zip(HALF.values(), pair):
+            if run is not None:
+                rows.append((
+                    tool, number(run["due_per_s"]), number(run["per_s"]), number(run["p50_ms"], 1), number(run["p99_ms"], 1),
+                    number(run["p999_ms"], 1), number(run["refused"]), number(run["broken"]), number(run["late_ms"], 1),
+                    number(run["tool_us"]),
+                ))  # fmt: skip
+    head = ("tool", "due/s", "accepted/s", "p50 ms", "p99 ms", "p99.9 ms", "refused", "broken", "late ms", "CPU µs an order")
+    return table("Open loop at half, each round, by two tools", head, rows)
 
 
 def visible_seen(f, rate, key, most):
