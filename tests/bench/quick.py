@@ -7,7 +7,8 @@
 
 Prints a line for each run: orders a second, latency, what failed, the CPU of each program an order; then how long
 the lags took to go and whether the invariants hold (tests/invariants.py).  With --rates orders are due at constant
-rates (open loop) instead of as often as the connections carry.
+rates (open loop) instead of as often as the connections carry; latencies are then of accepted orders only, otherwise
+of refusals too.
 """
 
 import argparse

@@ -79,6 +79,13 @@ def test_a_line_for_all_checks_of_a_part():
     assert rows(report.shop(ctx), "Invariants") == [("many", "3", "75", "stock adds up: 3 4")]
 
 
+def test_the_processors_sums_stand_in_a_table_of_their_own():
+    steady = {"peak_mb": 10.0, "resident_mb": 9.0, "cpu": 0.1, "broker_cpu": 0.5}
+    ctx = context({f"engine {kind} steady": [steady, steady] for kind in ("ours", "streams")})
+    ctx.checks = [{"part": part, "checked": 1, "broken": []} for part in ("engine ours steady", "many")] * 2
+    assert rows(report.sections(ctx, 1)["processor"], "Sums of the results") == [("ours steady", "2", "2", "none")]
+
+
 # ---- a minute at full load ----
 
 LAGS = {"outbox": 0.5, "reservations": 1.0, "analytics": 2.5, "notifications": 4.0}
