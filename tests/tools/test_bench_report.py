@@ -3,7 +3,9 @@
 import base64
 import json
 import pathlib
+import socket
 import sys
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -203,6 +205,36 @@ def test_a_lost_order_that_comes_late_is_not_taken_for_the_next_one(monkeypatch)
 def test_a_refused_order_is_no_sample(monkeypatch):
     one, seen = probed(monkeypatch, Wire([], status=503), 3)
     assert (seen["samples"], seen["probes_lost"], seen["probes_refused"], one.known) == (0, 0, 3, 7)
+
+
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 18\r\n%s\r\n{\"total_orders\":7,}"
+
+
+def test_a_probe_connects_again_when_the_gateway_ends_the_connection():
+    """As it does after a thousand requests."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def gateway():
+            for answers in ((b"", b"Connection: close\r\n"), (b"",)):
+                conn, _ = server.accept()
+                with conn:
+                    for more in answers:
+                        conn.recv(4096)
+                        conn.sendall(ANSWER % more)
+
+        thread = threading.Thread(target=gateway)
+        thread.start()
+        wire = probe.Wire(f"http://127.0.0.1:{server.getsockname()[1]}")
+        assert [wire.total(1) for _ in range(3)] == [7, 7, 7]
+        wire.close()
+        thread.join()
+
+
+def test_a_probe_that_fails_is_not_silent():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(ConnectionError):
+        probe.run([probe.Probe(f"http://127.0.0.1:{port}", 1)], 1)
 
 
 def probes_said(lost=0):
