@@ -6,6 +6,7 @@
 #include "engine_internal.h"
 
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +21,8 @@
 #define BURST            64 /* events between two looks at the clock */
 #define TICK_MS          250
 #define PROBE_MS         5000
-#define IDLE_MS          5000 /* without input: windows end by the clock */
+#define IDLE_MS          5000  /* without input: windows end by the clock */
+#define BACKLOG          10000 /* events; fetching so many needs memory */
 #define FENCED_MS        60000
 #define CONTACT_MS       15000
 #define WATCHDOG_MS      1000
@@ -159,6 +161,17 @@ static int64_t lag_of(struct engine *engine, int32_t partition)
 	return high > low ? high - low : 0;
 }
 
+/* The allocator keeps what a restore or a backlog took, and it will not be wanted again
+ * soon.  Not while there is work: a large heap takes some milliseconds. */
+static void give_back_memory(struct engine *engine, int64_t lag)
+{
+	engine->heap_is_loose = engine->heap_is_loose || lag > BACKLOG;
+	if (!engine->heap_is_loose || lag > 0)
+		return;
+	malloc_trim(0);
+	engine->heap_is_loose = false;
+}
+
 static void show(struct engine *engine)
 {
 	int64_t lag = 0, partitions = 0, users = 0, windows = 0;
@@ -173,6 +186,7 @@ static void show(struct engine *engine)
 		windows += (int64_t)state_windows(state);
 		lag += lag_of(engine, i);
 	}
+	give_back_memory(engine, lag);
 	metric_set(engine->metrics.lag, lag);
 	metric_set(engine->metrics.partitions, partitions);
 	metric_set(engine->metrics.users, users);

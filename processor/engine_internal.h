@@ -68,6 +68,7 @@ struct engine {
 	int64_t now_ms, wall_ms; /* monotonic and wall clock, read once a burst */
 	struct prefetch prefetch;
 	int64_t next_tick_ms, next_probe_ms;
+	bool heap_is_loose; /* a restore, a backlog or lost partitions left free memory */
 	int64_t fenced_ms[ENGINE_FENCED_MAX]; /* monotonic: the last times, a ring */
 	unsigned n_fenced;
 

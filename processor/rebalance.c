@@ -15,6 +15,7 @@ void drop_partitions(struct engine *engine)
 		state_free(engine->part[i].state);
 		memset(&engine->part[i], 0, sizeof(engine->part[i]));
 	}
+	engine->heap_is_loose = true;
 }
 
 static void assigned(struct engine *engine, rd_kafka_topic_partition_list_t *list)

@@ -381,6 +381,26 @@ def test_restore_reads_only_what_was_committed(alone):
     assert alone.user(7)["orders"] == 2
 
 
+def test_what_a_restore_read_is_no_burden(alone, stack):
+    """It reads as fast as records come; what remains of that is what they say."""
+    if stack["mode"] in ("asan", "tsan"):
+        pytest.skip("a sanitizer keeps what was freed")
+    processor = alone.start()
+    alone.send(order(7, 1, seq=1))
+    last = json.dumps(until(lambda: alone.user(7)))
+    before = processor.rss_kb()
+    where = next(p for p, k, _ in alone.history() if k == "u:7")
+    processor.stop()
+    for n in range(200_000):
+        alone.producer.produce(alone.results, key="u:7", value=last, partition=where)
+        if n % 10_000 == 0:
+            alone.producer.flush()
+    alone.producer.flush()
+    processor = alone.start()
+    until(lambda: (processor.metric("restored_records_total") or 0) > 200_000)
+    until(lambda: processor.rss_kb() < before + 12_000)
+
+
 def damage(alone, key, value):
     """Puts a record where the user's state is."""
     partition = next(p for p, k, _ in alone.history() if k == "u:7")
