@@ -134,7 +134,7 @@ def assert_orders_are_counted(shop):
     until(same, 90, "the analytics to have every order", pause=2)
 
 
-def test_a_node_fails(shop, cluster, figures, under_load):
+def test_a_node_fails(shop, cluster, loads):
     """Its plug is pulled: after the cluster has noticed, the other node serves alone."""
     if cluster.given:
         pytest.skip("the nodes of a given cluster are not ours to break")
@@ -154,6 +154,14 @@ def test_a_node_fails(shop, cluster, figures, under_load):
         cluster.machine("node-start", node)
     until(lambda: all(is_true(one) for one in cluster.json("get", "nodes")["items"]), 120, "both nodes")
     shop.all_ready()
+
+    def steady():
+        """Its pods have new addresses; until everybody knows, connections to the old ones fail."""
+        load = shop.load("-url", PRODUCT, "-rate", RATE, "-seconds", 5, "-reuse=false", pod=survivor)
+        loads(load)
+        return load.result()["failed"] == 0
+
+    until(steady, 120, "no request that fails")
 
 
 def quietly(check):
