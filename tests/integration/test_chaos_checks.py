@@ -391,6 +391,23 @@ def test_runs_before_one_that_raises_are_entered(error, tmp_path, monkeypatch):
     assert done == [False] and len((tmp_path / "chaos-runs.csv").read_text().splitlines()) == 2
 
 
+@pytest.mark.parametrize("error", [SystemExit(1), KeyError("x")])
+def test_a_stack_that_is_ended_while_it_starts_is_taken_down(error, tmp_path):
+    tool = load_tool("run-chaos")
+    closed = []
+
+    def start():
+        raise error
+
+    def make(*_, **__):
+        return SimpleNamespace(start=start, close=lambda: closed.append(True), left_out=[])
+
+    args = SimpleNamespace(mode="debug", reports=tmp_path, brokers=1, kafka=None)
+    with pytest.raises(type(error)), tool.started(make, tmp_path, args):
+        pass
+    assert closed == [True]
+
+
 def test_what_the_documentation_calls_undone_is_undone():
     row = next(line for line in (ROOT / "docs" / "API.md").read_text().splitlines() if "nothing was done" in line)
     codes = re.findall(r"`(\w+)`", row.split("|")[2])
