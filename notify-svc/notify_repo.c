@@ -59,12 +59,12 @@ static void run(struct db_pool *db, db_job job, struct repo_op *op, db_done done
 #define COLUMNS_NEW 6 /* parameters of a row of `insert` */
 
 /* A row that is there already is left alone and not counted as affected; any other
- * error stays one. */
+ * error stays one.  Not "id = id": MySQL refuses that beside new rows (1869). */
 static const struct db_many insert = {
 	.head = "INSERT INTO notifications (user_id, event_id, channel, type, order_id,"
 		" subject, body, state, next_try_at, created_at) VALUES ",
 	.row = "(?, ?, 'email', ?, ?, ?, ?, 'pending', NOW(3), NOW(3))",
-	.tail = " ON DUPLICATE KEY UPDATE id = id"};
+	.tail = " ON DUPLICATE KEY UPDATE user_id = user_id"};
 
 static void bind_notice(const struct notice *notice, struct db_arg *arg)
 {
