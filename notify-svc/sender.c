@@ -146,6 +146,13 @@ static void note_unclaimed(struct sender *sender, const struct err *err)
 	sender->claims_fail = true;
 }
 
+static void note_claimed(struct sender *sender)
+{
+	if (sender->claims_fail)
+		log_info("claimed again");
+	sender->claims_fail = false;
+}
+
 static void on_claimed(const struct err *err, void *arg)
 {
 	struct sender *sender = arg;
@@ -156,7 +163,7 @@ static void on_claimed(const struct err *err, void *arg)
 	if (err)
 		note_unclaimed(sender, err);
 	else
-		sender->claims_fail = false;
+		note_claimed(sender);
 	for (size_t i = 0; i < n; i++)
 		take(sender, &sender->claim.notices[i]);
 	if (sender->again || (n > 0 && n == sender->claim.max))
