@@ -13,8 +13,7 @@
 #include "db_internal.h"
 #include "timeutil.h"
 
-/* So long a lone member waits for a row that others hold, while nobody waits behind it.
- */
+/* So long a lone member waits for a locked row, while nobody waits behind it. */
 #define PATIENCE_MS 5000
 /* So many members may each wait for a locked row before the rest are not tried. */
 #define MAX_BLOCKED 3

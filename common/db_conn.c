@@ -219,23 +219,24 @@ static void set_options(MYSQL *my, const struct db_settings *cfg)
 		mysql_options(my, MYSQL_OPT_SSL_ENFORCE, &yes);
 }
 
+#define SET_ROW_WAIT(seconds) "SET SESSION innodb_lock_wait_timeout = " seconds
+
 static bool setup_session(MYSQL *my, const struct db_conn *conn)
 {
-	static const char *const commands[] = {
+	const char *const commands[] = {
 		"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
 		"SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION', "
-		"time_zone = '+00:00', innodb_lock_wait_timeout = " DB_ROW_WAIT_S ", "
+		"time_zone = '+00:00', "
 		"lock_wait_timeout = " DB_TABLE_WAIT_S ", "
 		"wait_timeout = " SESSION_IDLE_S,
+		conn->lane ? SET_ROW_WAIT(DB_ROW_WAIT_LANE_S)
+			   : SET_ROW_WAIT(DB_ROW_WAIT_S),
 	};
 
 	for (unsigned i = 0; i < ARRAY_LEN(commands); i++) {
 		if (mysql_query(my, commands[i]) != 0)
 			return false;
 	}
-	if (conn->lane && mysql_query(my, "SET SESSION innodb_lock_wait_timeout"
-					  " = " DB_ROW_WAIT_LANE_S) != 0)
-		return false;
 	return !conn->implicit || mysql_autocommit(my, 0) == 0;
 }
 

@@ -172,7 +172,8 @@ static void give_back_memory(struct engine *engine, int64_t lag)
 	engine->heap_is_loose = false;
 }
 
-static void show(struct engine *engine)
+/* Returns the lag. */
+static int64_t show(struct engine *engine)
 {
 	int64_t lag = 0, partitions = 0, users = 0, windows = 0;
 
@@ -186,18 +187,18 @@ static void show(struct engine *engine)
 		windows += (int64_t)state_windows(state);
 		lag += lag_of(engine, i);
 	}
-	give_back_memory(engine, lag);
 	metric_set(engine->metrics.lag, lag);
 	metric_set(engine->metrics.partitions, partitions);
 	metric_set(engine->metrics.users, users);
 	metric_set(engine->metrics.windows, windows);
+	return lag;
 }
 
 static void tick(struct engine *engine, int64_t now_ms)
 {
 	engine->next_tick_ms = now_ms + TICK_MS;
 	rd_kafka_poll(engine->producer, 0);
-	show(engine);
+	give_back_memory(engine, show(engine));
 	if (in_contact(engine, now_ms))
 		close_idle_windows(engine, now_ms);
 }

@@ -52,10 +52,12 @@ def look_at(pid):
 def environment_of(entry):
     """As the kernel tells it: nothing for a moment, while a process goes over to another program."""
     while proc.alive(entry):
-        with contextlib.suppress(OSError):
+        try:
             words = pathlib.Path(f"/proc/{entry['pid']}/environ").read_bytes()
-            if words:
-                return words.split(b"\0")
+        except OSError:
+            break
+        if words:
+            return words.split(b"\0")
         time.sleep(0.001)
     return []
 

@@ -400,7 +400,9 @@ def test_a_stack_that_is_ended_while_it_starts_is_taken_down(error, tmp_path):
         raise error
 
     def make(*_, **__):
-        return SimpleNamespace(start=start, close=lambda: closed.append(True), left_out=[])
+        sitting = Sitting.__new__(Sitting)
+        sitting.start, sitting.close = start, lambda: closed.append(True)
+        return sitting
 
     args = SimpleNamespace(mode="debug", reports=tmp_path, brokers=1, kafka=None)
     with pytest.raises(type(error)), tool.started(make, tmp_path, args):

@@ -5,9 +5,10 @@ import json
 import os
 import pathlib
 import secrets
-import subprocess
 
 import pymysql
+
+from . import machine
 
 HERE = pathlib.Path(__file__).resolve().parents[1]
 USER = "bench"
@@ -48,11 +49,9 @@ class Bare:
                 "--users", users, "--products", products]  # fmt: skip
         line += ["--packets"] if packets else []
         env = {**os.environ, "ORDBENCH_PASSWORD": self.password}
-        done = subprocess.run([str(part) for part in line], env=env, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise RuntimeError(f"ordbench: {done.stdout}{done.stderr}")
+        text, _ = machine.run(line, env)
         self.drop(*SCHEMAS)
-        return {**json.loads(done.stdout), "latency_of": "accepted"}
+        return {**json.loads(text), "latency_of": "accepted"}
 
     def drop(self, *schemas):
         """Dirty pages of tables that are gone are not written back during the next run."""

@@ -61,13 +61,13 @@ def cpu_s(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def run(line):
+def run(line, env=None):
     """A program to its end: (what it printed, seconds of CPU that it used)."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run([str(part) for part in line], capture_output=True, text=True, check=False)
+    done = subprocess.run([str(part) for part in line], env=env, capture_output=True, text=True, check=False)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
-        raise RuntimeError(f"{pathlib.Path(line[0]).name}: {done.stderr}")
+        raise RuntimeError(f"{pathlib.Path(line[0]).name}: {done.stdout}{done.stderr}")
     return done.stdout, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 

@@ -2,7 +2,8 @@
 
 import json
 import pathlib
-import subprocess
+
+from . import machine
 
 HERE = pathlib.Path(__file__).resolve().parents[1]
 
@@ -10,10 +11,8 @@ HERE = pathlib.Path(__file__).resolve().parents[1]
 def run(script, base, connections, seconds, *args):
     """Rate of good answers a second, latencies and what failed."""
     line = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "20s", "-s", HERE / script, base, "--"]
-    done = subprocess.run([str(part) for part in [*line, *args]], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"wrk: {done.stdout}{done.stderr}")
-    out = json.loads(done.stdout.strip().splitlines()[-1])
+    text, _ = machine.run([*line, *args])
+    out = json.loads(text.strip().splitlines()[-1])
     good = out["requests"] - out["refused"]
     return {
         "per_s": good / out["seconds"], "p50_ms": out["p50_ms"], "p99_ms": out["p99_ms"],
