@@ -6,7 +6,6 @@ import pathlib
 import socket
 import sys
 import threading
-from types import SimpleNamespace
 
 import pytest
 
