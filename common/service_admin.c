@@ -12,6 +12,9 @@
 
 /* A loop that has not turned for so long is stuck. */
 #define STUCK_MS 5000
+/* /readyz?wait=SECONDS: the most, and how often it is looked. */
+#define WAIT_MAX_S 10
+#define LOOK_MS    20
 /* --health: seconds for connecting, sending, and each piece of the answer. */
 #define PROBE_S 2
 
@@ -47,15 +50,36 @@ static bool run_checks(struct service *service, struct jw *w)
 	return ready;
 }
 
-static void get_readyz(struct http_req *req, void *arg)
+/* A question that waits for a better answer. */
+struct question {
+	struct service *service;
+	struct http_req *req;
+	struct loop_timer *look;
+	int64_t deadline_ms;
+};
+
+static void question_done(void *arg)
 {
+	struct question *q = arg;
+
+	loop_timer_free(q->look);
+}
+
+static void answer_readyz(void *arg)
+{
+	struct question *q = arg;
 	struct jw checks, w;
 	bool ready;
 
 	jw_init(&checks, 16384);
 	jw_object(&checks);
-	ready = run_checks(arg, &checks);
+	ready = run_checks(q->service, &checks);
 	jw_end(&checks);
+	if (!ready && !service_draining(q->service) && time_mono_ms() < q->deadline_ms) {
+		jw_fini(&checks);
+		loop_timer_start(q->look, LOOK_MS);
+		return;
+	}
 
 	jw_init(&w, 20000);
 	jw_object(&w);
@@ -64,7 +88,27 @@ static void get_readyz(struct http_req *req, void *arg)
 	jw_raw(&w, jw_text(&checks));
 	jw_end(&w);
 	jw_fini(&checks);
-	http_reply_jw(req, ready ? 200 : 503, &w);
+	http_reply_jw(q->req, ready ? 200 : 503, &w);
+}
+
+/* ?wait=SECONDS: 200 as soon as that is so, what is not ready only after them. Who asks
+ * once a second learns of a start at once. */
+static void get_readyz(struct http_req *req, void *arg)
+{
+	struct question *q = http_alloc(req, sizeof(*q));
+	int64_t wait_s = 0;
+	struct err err;
+
+	if (!http_query_int(req, "wait", 0, WAIT_MAX_S, &wait_s, &err)) {
+		http_reply_err(req, &err);
+		return;
+	}
+	q->service = arg;
+	q->req = req;
+	q->deadline_ms = time_mono_ms() + wait_s * 1000;
+	q->look = loop_timer_new(q->service->loop, answer_readyz, q);
+	http_on_done(req, question_done, q);
+	answer_readyz(q);
 }
 
 static void get_metrics(struct http_req *req, void *arg)

@@ -44,6 +44,8 @@ struct resolver {
 	struct lookup *lookups;
 	unsigned n;
 	bool found; /* somebody to send requests to, ever */
+	bool closed;
+	unsigned under_way; /* questions */
 	int64_t start_ms;
 };
 
@@ -203,20 +205,36 @@ static void fail(struct lookup *lookup, int error)
 
 /* ---- asking ---- */
 
-static void on_found(int error, struct evutil_addrinfo *found, void *arg)
+static void free_when_answered(struct resolver *resolver)
 {
-	struct lookup *lookup = arg;
-
-	if (error == EVUTIL_EAI_CANCEL)
+	if (!resolver->closed || resolver->under_way > 0)
 		return;
+	free(resolver->lookups);
+	free(resolver);
+}
+
+static void use_answer(struct lookup *lookup, int error,
+		       const struct evutil_addrinfo *found)
+{
 	if (error || !found)
 		fail(lookup, error ? error : EVUTIL_EAI_NODATA);
 	else
 		learn(lookup, found);
-	if (found)
-		evutil_freeaddrinfo(found);
 	lookup->asked = true;
 	loop_timer_start(lookup->timer, lookup->n_known ? AGAIN_MS : RETRY_MS);
+}
+
+static void on_found(int error, struct evutil_addrinfo *found, void *arg)
+{
+	struct lookup *lookup = arg;
+
+	lookup->resolver->under_way--;
+	if (lookup->resolver->closed)
+		free_when_answered(lookup->resolver);
+	else
+		use_answer(lookup, error, found);
+	if (found)
+		evutil_freeaddrinfo(found);
 }
 
 static void ask(void *arg)
@@ -227,6 +245,7 @@ static void ask(void *arg)
 					      .ai_socktype = SOCK_STREAM};
 	char port[8];
 
+	lookup->resolver->under_way++;
 	snprintf(port, sizeof(port), "%u", origin->port);
 	evdns_getaddrinfo(lookup->resolver->dns, origin->host, port, &hints, on_found,
 			  lookup);
@@ -269,9 +288,10 @@ void resolver_free(struct resolver *resolver)
 		return;
 	for (unsigned i = 0; i < resolver->n; i++)
 		loop_timer_free(resolver->lookups[i].timer);
+	/* What is under way fails now, and is told on a later turn of the loop. */
 	origin_resolver_free(resolver->dns);
-	free(resolver->lookups);
-	free(resolver);
+	resolver->closed = true;
+	free_when_answered(resolver);
 }
 
 bool resolver_ready(void *arg, const char **why)
