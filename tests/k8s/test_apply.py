@@ -42,6 +42,14 @@ def test_the_demo_data_is_there(shop):
     assert shop.admin_token()
 
 
+def test_an_administrator_is_made_in_a_pod(shop):
+    """As docs/OPERATIONS.md says to make the first one."""
+    make = ["exec", "-i", "deploy/user-svc", "--", "/usr/bin/user-svc", "--create-admin", "second@example.com", "Second"]
+    shop.k(*make, text="correct horse battery staple\n")
+    users = shop.request("GET", "/api/users?limit=100")["json"]["users"]
+    assert "second@example.com" in {user["email"] for user in users}
+
+
 def test_the_frontend_serves_the_page_and_passes_on(shop):
     page = shop.request("GET", "/", base="http://frontend.shop:8080")
     assert page["status"] == 200 and "<html" in page["body"]

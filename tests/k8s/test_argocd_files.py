@@ -219,3 +219,10 @@ def test_a_mistake_in_git_cannot_delete_a_namespace(app, place, overlays):
         if one["kind"] == "Namespace":
             options = one["metadata"].get("annotations", {}).get("argocd.argoproj.io/sync-options", "")
             assert "Prune=false" in options, one["metadata"]["name"]
+
+
+def test_what_is_tested_is_what_is_installed():
+    installed = (ROOT / "k8s/argocd/install/kustomization.yaml").read_text(encoding="utf-8")
+    tested = (ROOT / "tests/k8s/argo/go.mod").read_text(encoding="utf-8")
+    version = re.search(r"github.com/argoproj/argo-cd/v\d+ (v[\d.]+)", tested)[1]
+    assert f"/argo-cd/{version}/manifests/" in installed

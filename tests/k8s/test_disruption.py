@@ -80,7 +80,7 @@ def test_a_node_is_drained(shop, cluster, figures, under_load):
     data = {pod["spec"]["nodeName"] for name in ("mysql", "kafka") for pod in shop.pods(name)}
     node = next((name for name in nodes if name not in data and not is_control_plane(cluster, name)), None)
     assert node, f"MySQL and Kafka are on {data}: no node is free of data"
-    started = under_load(100)
+    started = under_load(160)
     try:
         # The clients themselves have no controller, so they stay.
         cluster.k(
@@ -88,6 +88,7 @@ def test_a_node_is_drained(shop, cluster, figures, under_load):
             "--pod-selector=app.kubernetes.io/part-of=shop,app.kubernetes.io/name", seconds=200,
         )  # fmt: skip
         shop.all_ready()
+        assert all(load.running() for _, load in started), "the load ended before the drain did"
         left = cluster.json("-n", NAMESPACE, "get", "pods", f"--field-selector=spec.nodeName={node}")["items"]
         assert [pod for pod in left if pod["status"]["phase"] == "Running"] == []
     finally:

@@ -15,6 +15,7 @@ import urllib.parse
 import urllib.request
 
 import pytest
+import yaml
 from shop import CLUSTER, HERE, PROGRAMS, ROOT, run, until
 
 sys.path.append(str(ROOT / "tests" / "monitoring"))
@@ -148,6 +149,16 @@ def test_rules_and_runbooks_ask_for_series_of_the_cluster_that_exist(prometheus)
         if of_cluster.search(expr) and prometheus.missing(expr)
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def test_the_adapter_finds_what_autoscalers_ask_for(prometheus):
+    """prometheus-adapter is not run; its question is asked as it would ask it."""
+    component = ROOT / "k8s" / "components" / "external-metrics"
+    rule = yaml.safe_load((component / "prometheus-adapter.yaml").read_text(encoding="utf-8"))["rules"]["external"][0]
+    assert prometheus.query(f"count({rule['seriesQuery']})")
+    for job in ("processor", "notify-svc"):
+        expr = rule["metricsQuery"].replace("<<.LabelMatchers>>", f'namespace="shop",job="{job}"')
+        assert [labels for _, labels in prometheus.query(expr)] == [{"job": job}]
 
 
 def test_neither_sees_secrets(prometheus, cluster):

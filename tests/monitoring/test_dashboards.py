@@ -88,7 +88,7 @@ def test_no_panel_lies_on_another(name):
 def test_the_first_dashboard_shows_what_the_demo_shows():
     titles = {panel["title"] for panel in panels(BOARDS["ecommerce"])}
     assert {
-        "Running", "Failed", "Restarts, last hour", "CPU against limit", "Memory against limit", "In, by service",
+        "Running", "Failed", "Restarts, last hour", "CPU against limit or request", "Memory against limit", "In, by service",
         "Out, by service", "Replicas, current", "Replicas, desired", "Nodes ready", "CPU by node", "Memory by node",
     } <= titles  # fmt: skip
 
