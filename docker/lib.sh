@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034 # whoever sources it uses them
-# For docker/images and docker/push: the images' names and the engine.
+# For docker/images, docker/push and docker/retag: the images' names, the engine, and what ECR's addresses look like.
 
 PROGRAMS=(gateway user-svc product-svc order-svc notify-svc analytics-svc processor)
 # What runs in production; the demo images and the third-party ones are for laptops and tests.
@@ -11,6 +11,18 @@ say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 fail() {
 	say "$*"
 	exit 1
+}
+
+# Prints the command with --dry-run, else runs it.
+run() {
+	if [ -n "${dry:-}" ]; then printf '%s\n' "$*"; else "$@"; fi
+}
+
+# The region that is part of the address of a registry of ECR.
+region_of() { # REGISTRY
+	[ -n "$1" ] || fail "which --registry?"
+	[[ $1 =~ ^[0-9]{12}\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?$ ]] || fail "$1 is no ECR registry"
+	echo "${BASH_REMATCH[1]}"
 }
 
 # docker where its engine answers, else podman by tests/containers/engine.

@@ -1,4 +1,4 @@
-"""tools/tested-commit on a small history, with a gh that knows which commits passed."""
+"""tools/tested-commit on a small history, with a gh that knows which commits passed; a run is numbered by its line there."""
 
 import os
 import pathlib
@@ -12,7 +12,7 @@ WHO = {"NAME": "Builder", "EMAIL": "builder@example.invalid"}
 GH = """#!/bin/bash
 case "$*" in *"--branch main"*"--status success"*) ;; *) exit 9 ;; esac
 while [ $# -gt 0 ]; do [ "$1" = --commit ] && commit=$2; shift; done
-grep -c "^$commit$" "$PASSED" || true
+grep -n "^$commit$" "$PASSED" | cut -d : -f 1
 """
 
 
@@ -58,24 +58,27 @@ def tree(tmp_path):
 
 def test_a_commit_that_passed(tree):
     tree.commit("one")
-    assert tree.ask(tree.commit("two", passed=True)).returncode == 0
+    tree.commit("two", passed=True)
+    commit = tree.commit("three", passed=True)
+    assert tree.ask(commit).stdout == f"commit={commit}\nrun=2\n"
 
 
 def test_a_commit_without_a_run_of_its_own(tree):
     middle = tree.commit("one")
     tree.commit("two", passed=True)
     done = tree.ask(middle)
-    assert done.returncode == 1 and middle in done.stderr
+    assert done.returncode == 1 and done.stdout == "" and middle in done.stderr
 
 
 def test_the_commit_of_digests_stands_for_the_one_before(tree):
-    tree.commit("one", passed=True)
-    assert tree.ask(tree.commit(DIGESTS)).returncode == 0
+    tested = tree.commit("one", passed=True)
+    tree.commit(DIGESTS)
+    assert tree.ask(tree.commit(DIGESTS)).stdout == f"commit={tested}\nrun=1\n"
     assert tree.ask(tree.commit(DIGESTS, "two")).returncode == 1
 
 
 def test_tags_are_looked_through(tree):
-    tree.commit("one", passed=True)
+    commit = tree.commit("one", passed=True)
     tree.git("tag", "--annotate", "--message", "1", "v1.0.0")
-    assert tree.ask("v1.0.0").returncode == 0
+    assert tree.ask("v1.0.0").stdout == f"commit={commit}\nrun=1\n"
     assert "no commit" in tree.ask("v2.0.0").stderr

@@ -10,6 +10,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 FOLDER = ROOT / ".github/workflows"
 FILES = {path.name: path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("*.yaml"))}
 BUMPED = "k8s/overlays/eks/images/kustomization.yaml"
+IMAGES, PUBLISH, SCAN = (f"./.github/workflows/{name}.yaml" for name in ("images", "publish", "scan"))
 PINNED = re.compile(r"[\w.-]+(/[\w.-]+)+@[0-9a-f]{40} # v\d+\.\d+\.\d+$")
 
 
@@ -111,22 +112,67 @@ def same_images(name, text):
                 yield f"{job_name}: builds images of its own"
 
 
+def scripts_of(job):
+    return "\n".join(step.get("run", "") for step in job.get("steps", []))
+
+
 def publishes(name, text):
     """A workflow that publishes tests first, or asks whether that was done."""
     jobs = yaml.safe_load(text)["jobs"]
     for job_name, job in jobs.items():
-        if job.get("uses") == "./.github/workflows/publish.yaml" and not after_tests(jobs, job_name):
+        publishing = job.get("uses") == PUBLISH or "docker/retag" in scripts_of(job)
+        if publishing and not after_tests(jobs, job_name):
             yield f"{job_name}: publishes what nobody tested"
+
+
+def one_build(name, text):
+    """Images get into ECR by ci.yaml alone; a release tags those that are there, of the commit and the run that passed."""
+    for job_name, job in yaml.safe_load(text)["jobs"].items():
+        script = scripts_of(job)
+        if job.get("uses") == PUBLISH and name != "ci.yaml":
+            yield f"{job_name}: publishes beside ci.yaml"
+        if re.search(r"docker/push|docker push", script) and name != "publish.yaml":
+            yield f"{job_name}: pushes beside publish.yaml"
+        if name == "release.yaml" and (
+            job.get("uses") == IMAGES or re.search(r"make images|docker/images|docker build", script)
+        ):
+            yield f"{job_name}: builds anew what was tested"
+    if name == "release.yaml":
+        given = [value for _, step in steps(text) for value in step.get("env", {}).values()]
+        for output in ("commit", "run"):
+            if f"${{{{ needs.tested.outputs.{output} }}}}" not in given:
+                yield f"does not take the {output} that tools/tested-commit found"
+
+
+def scans_deployed(name, text):
+    """A scan of what a build would give today says nothing about the images that run."""
+    if name != "weekly.yaml":
+        return
+    jobs = yaml.safe_load(text)["jobs"]
+    for job in jobs.values():
+        before = jobs.get(job.get("needs"), {})
+        if job.get("uses") == SCAN and uploaded_sboms(before) == job["with"]["sboms"]:
+            return
+    yield "does not scan what is deployed"
+
+
+def uploaded_sboms(job):
+    """The artifact with what tools/deployed-sboms found."""
+    folder = re.search(r"tools/deployed-sboms (\S+)", scripts_of(job))
+    for step in job.get("steps", []):
+        if folder and step.get("with", {}).get("path") == f"{folder[1]}/*.spdx.json":
+            return step["with"]["name"]
+    return None
 
 
 def after_tests(jobs, name):
     needs = jobs[name].get("needs", [])
     needs = [needs] if isinstance(needs, str) else needs
-    asks = any("tools/tested-commit" in step.get("run", "") for step in jobs[name].get("steps", []))
+    asks = "tools/tested-commit" in scripts_of(jobs[name])
     return asks or {"test", "containers", "k8s"} <= set(needs) or any(after_tests(jobs, one) for one in needs)
 
 
-RULES = [pins, rights, scripts, secrets, loops, existing, same_images, publishes]
+RULES = [pins, rights, scripts, secrets, loops, existing, same_images, publishes, one_build, scans_deployed]
 CHECKOUT = "uses: actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1"
 
 # rule, file, what is changed, into what
@@ -154,7 +200,19 @@ MUTANTS = [
     (same_images, "ci.yaml", "docker load", "docker image ls"),
     (publishes, "ci.yaml", "needs: [test, manifests, images, containers, k8s]", "needs: [test, manifests, images, k8s]"),
     (publishes, "release.yaml", 'tools/tested-commit "$GITHUB_SHA"', "echo tested"),
-    (publishes, "release.yaml", "needs: tested", "timeout-minutes: 5"),
+    (publishes, "release.yaml", "needs: tested", "needs: []"),
+    (one_build, "release.yaml", "jobs:", "jobs:\n  build: {uses: ./.github/workflows/images.yaml}"),
+    (one_build, "release.yaml", "jobs:", "jobs:\n  push: {uses: ./.github/workflows/publish.yaml}"),
+    (one_build, "weekly.yaml", "jobs:", "jobs:\n  push: {uses: ./.github/workflows/publish.yaml}"),
+    (one_build, "release.yaml", '"${retag[@]}"\n', "make images\n"),
+    (one_build, "release.yaml", '"${retag[@]}"\n', "docker/images\n"),
+    (one_build, "release.yaml", '"${retag[@]}"\n', 'docker/push --registry "$registry"\n'),
+    (one_build, "release.yaml", "${{ needs.tested.outputs.commit }}", "${{ github.sha }}"),
+    (one_build, "release.yaml", "${{ needs.tested.outputs.run }}", "${{ github.run_id }}"),
+    (scans_deployed, "weekly.yaml", "tools/deployed-sboms", "tools/tested-files 1"),
+    (scans_deployed, "weekly.yaml", "{sboms: deployed}", "{sboms: sboms}"),
+    (scans_deployed, "weekly.yaml", "needs: deployed", "needs: images"),
+    (scans_deployed, "weekly.yaml", "uses: ./.github/workflows/scan.yaml", "uses: ./.github/workflows/images.yaml"),
 ]
 
 
@@ -174,6 +232,6 @@ def test_the_same_images_everywhere():
     """The matrices, the bump and the overlay name the same eight."""
     tool = (ROOT / "tools/bump-images").read_text(encoding="utf-8")
     names = re.search(r'NAMES = "(.*)"', tool)[1].split()
-    matrices = re.findall(r"image: \[(.*)\]", FILES["images.yaml"] + FILES["publish.yaml"])
+    matrices = re.findall(r"image: \[(.*)\]", FILES["scan.yaml"] + FILES["publish.yaml"])
     assert len(matrices) == 2
     assert [matrix.split(", ") for matrix in matrices] == [names, names]

@@ -80,7 +80,7 @@ def _resources():
         [
             graph("CPU by program", [(_per_program(cpu), "{{program}}")], "Cores.", "none", width=12),
             graph(
-                "CPU against limit",
+                "CPU against limit or request",
                 [(_cpu_share(cpu), "{{pod}}")],
                 "Against the request where there is no limit. The autoscaler keeps it at 70 %.",
                 "percentunit",
