@@ -25,6 +25,30 @@ region_of() { # REGISTRY
 	echo "${BASH_REMATCH[1]}"
 }
 
+# ECR rewrites a manifest into a form that is accepted, with another digest.  These are what docker and podman push.
+FORMS=(application/vnd.docker.distribution.manifest.v2+json application/vnd.oci.image.manifest.v1+json
+	application/vnd.docker.distribution.manifest.list.v2+json application/vnd.oci.image.index.v1+json)
+
+# Of the images in $registry, which is in $region.
+ecr() { # COMMAND NAME ARGUMENTS...
+	run aws ecr "$1" --region "$region" --registry-id "${registry%%.*}" --repository-name "shop/$2" "${@:3}"
+}
+
+ask_ecr() { # NAME IMAGE-ID QUERY
+	dry='' ecr batch-get-image "$1" --image-ids "$2" --accepted-media-types "${FORMS[@]}" --query "$3" --output text
+}
+
+# Nothing if there is no such tag.
+digest_of() { # NAME TAG
+	local said
+	said=$(ask_ecr "$1" "imageTag=$2" 'images[0].imageId.imageDigest || failures[0].failureCode')
+	case $said in
+	sha256:*) echo "$said" ;;
+	ImageNotFound) ;;
+	*) fail "ECR does not tell what shop/$1:$2 is${said:+: $said}" ;;
+	esac
+}
+
 # docker where its engine answers, else podman by tests/containers/engine.
 choose_engine() {
 	ENGINE=${CONTAINER_ENGINE:-}

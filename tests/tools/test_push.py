@@ -1,5 +1,6 @@
 """docker/push: the commands that it would run, and, with stand-ins for docker and aws, those that it runs."""
 
+import hashlib
 import pathlib
 import subprocess
 
@@ -17,12 +18,14 @@ login*) read -r password; [ "$password" = "the password" ] ;;
 push*) [ "$REFUSE" != "$3" ] ;;
 esac
 """
-FAKE_AWS = """#!/bin/sh
+FAKE_AWS = r"""#!/bin/sh
 echo "aws $*" >>"$CALLS"
 case "$*" in
 *get-login-password*) echo "the password" ;;
 *describe-repositories*shop/gateway*) exit 0 ;;
 *describe-repositories*) exit 254 ;;
+*batch-get-image*shop/$THERE\ *) echo "sha256:$(printf there | sha256sum | cut -c1-64)" ;;
+*batch-get-image*) echo "${ANSWER:-ImageNotFound}" ;;
 esac
 """
 
@@ -38,7 +41,8 @@ def push(tmp_path):
 
     def call(*args, **env):
         calls.write_text("")
-        env = {"PATH": f"{tools}:/usr/bin:/bin", "CALLS": str(calls), "REFUSE": "", "CONTAINER_ENGINE": "docker", **env}
+        answers = {"REFUSE": "", "THERE": "-", **env}
+        env = {"PATH": f"{tools}:/usr/bin:/bin", "CALLS": str(calls), "CONTAINER_ENGINE": "docker", **answers}
         done = subprocess.run([ROOT / "docker" / "push", *args], env=env, capture_output=True, text=True, check=False)
         return done, calls.read_text().splitlines()
 
@@ -83,6 +87,23 @@ def test_a_refused_push_ends_it(push):
     done, calls = push("--registry", REGISTRY, "--tag", "abc", REFUSE=f"{REGISTRY}/shop/user-svc:abc")
     assert done.returncode != 0
     assert not [call for call in calls if "shop/product-svc" in call]
+
+
+def test_a_second_try_leaves_what_the_first_pushed(push, tmp_path):
+    args = ["--registry", REGISTRY, "--tag", "abc", "--digests", tmp_path / "digests", "--again"]
+    done, calls = push(*args, THERE="user-svc")
+    assert done.returncode == 0, done.stderr
+    pushed = [call.split("/")[-1] for call in calls if call.startswith("docker push")]
+    assert pushed == [f"{name}:abc" for name in SHIPPED if name != "user-svc"]
+    assert "user-svc:abc is there already" in done.stderr
+    digests = dict(line.split() for line in (tmp_path / "digests").read_text().splitlines())
+    assert list(digests) == SHIPPED and digests["user-svc"] == "sha256:" + hashlib.sha256(b"there").hexdigest()
+
+
+def test_a_second_try_that_learns_nothing_pushes_nothing(push):
+    done, calls = push("--registry", REGISTRY, "--tag", "abc", "--again", ANSWER="None")
+    assert done.returncode != 0 and "does not tell" in done.stderr
+    assert not [call for call in calls if call.startswith("docker push")]
 
 
 @pytest.mark.parametrize(
