@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034 # whoever sources it uses them
+# shellcheck shell=bash disable=SC2034,SC2154 # whoever sources it uses them, and sets region and registry
 # For docker/images, docker/push and docker/retag: the images' names, the engine, and what ECR's addresses look like.
 
 PROGRAMS=(gateway user-svc product-svc order-svc notify-svc analytics-svc processor)
