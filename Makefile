@@ -112,7 +112,7 @@ images: ## build and tag the container images (IMAGES="gateway …" TAG=dev; ARC
 
 test-containers: ## images, and docker-compose from up to an upgrade (minutes; T=… one file)
 	@tools/install containers
-	@tests/containers/run $(T)
+	@tests/containers/run $(filter tests/containers/%,$(T))
 
 # The extra objects of a unit test or a fuzz target stand on its `link:` line.
 links = $(patsubst %.c,$(B)/%.o,$(shell sed -n 's/^.*link: \(.*\) \*\/$$/\1/p' $(1)))
