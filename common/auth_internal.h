@@ -33,7 +33,7 @@ struct auth {
 /* auth_keys.c */
 void auth_keys_start(struct auth *auth, struct loop *loop, struct http_client *client);
 void auth_keys_stop(struct auth *auth);
-/* A token named a kid that is not known: fetch again, but not too often. */
+/* A token named a kid that is not known, or none is: fetch again, but not too often. */
 void auth_keys_unknown(struct auth *auth);
 
 /* auth_token.c: signature and claims of a JWT, without any cache. */

@@ -97,9 +97,13 @@ static void fetch(void *arg)
 	http_client_call(auth->client, &call, fetched, auth);
 }
 
+/* Who has none yet may have tried in vain for long, and does not wait for the next try
+ * while somebody stands there. */
 void auth_keys_unknown(struct auth *auth)
 {
-	if (auth->client && time_mono_ms() - auth->last_fetch_ms >= UNKNOWN_WAIT_MS)
+	int64_t wait_ms = auth->keys ? UNKNOWN_WAIT_MS : RETRY_MS;
+
+	if (auth->client && time_mono_ms() - auth->last_fetch_ms >= wait_ms)
 		fetch(auth);
 }
 

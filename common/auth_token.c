@@ -130,6 +130,7 @@ bool auth_token_check(struct auth *auth, struct str token, struct caller *caller
 	if (token.len > TOKEN_MAX_BYTES || !split(token, &parts))
 		return bad_token(err, "not a compact JWT");
 	if (!auth->keys) {
+		auth_keys_unknown(auth);
 		err_set(err, ERR_BUSY, "the signing keys are not known yet");
 		err->retry_after_s = 1;
 		return false;

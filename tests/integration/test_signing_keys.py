@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 from alone import binary, passed_on
+from gateway_rig import Gateway, Upstream, always, reply, until
 from shop_stack import MODE, ROOT
 
 
@@ -67,3 +68,27 @@ def test_a_rotation_logs_nobody_out(stack):
     for user_id, token in ((user, before), (new_user, after)):
         # The gateway and order-svc still have the set from before the rotation.
         assert stack.api("GET", f"/api/orders?user_id={user_id}", token=token).status_code == 200
+
+
+def test_who_comes_while_no_keys_are_known_makes_them_be_fetched():
+    """By themselves the tries are seconds apart by then."""
+    asked = []
+
+    def refuse(conn, up):
+        while True:
+            conn.request()
+            asked.append(True)
+            conn.send(reply(b"{}", "503 Service Unavailable"))
+
+    with Upstream(refuse) as keys, Upstream(always(reply())) as up:
+        routes = {"/.well-known/jwks.json": (keys, {"listener": "internal"}), "/x": (up, {"who": ["user"]})}
+        with Gateway(routes) as gw:
+            until(lambda: len(asked) >= 5, 20, "tries")
+            tried = len(asked)
+
+            def tried_again():
+                status, fields, _ = gw.ask("GET /x HTTP/1.1\r\nHost: shop\r\nAuthorization: Bearer a.b.c\r\n\r\n")
+                assert status == 503 and dict(fields)["retry-after"] == "1"
+                return len(asked) >= tried + 4
+
+            until(tried_again, 3.5, "tries because of requests")
