@@ -126,7 +126,7 @@ class Upstream:
         self.listener = listener or socket.create_server((host, port), backlog=512)
         self.port = self.listener.getsockname()[1]
         self.conns = []
-        self.n_conns = 0
+        self.n_conns = self.n_requests = 0  # requests: of always()
         self.errors = []
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -181,6 +181,7 @@ def always(response):
     def handler(conn, up):
         while True:
             conn.request()
+            up.n_requests += 1
             conn.send(response)
 
     return handler

@@ -99,60 +99,6 @@ def _try_metrics(one):
         return None
 
 
-# ---- /readyz?wait= ----
-
-
-@pytest.fixture
-def unready(tmp_path):
-    """A gateway that is not ready before its name server speaks."""
-    with Dns() as dns:
-        dns.mute, dns.names[Named.name] = True, ["127.0.0.1"]
-        program = program_with_dns(binary("gateway", MODE), dns, tmp_path)
-        with Gateway({"/x": Named}, program=program) as gw:
-            yield gw, dns
-
-
-class Named:
-    name = "orders.shop.test"
-    url = f"http://{name}:80"
-
-
-def ready_after(gw, wait):
-    """(status, seconds)"""
-    began = time.monotonic()
-    status = requests.get(f"{gw.admin}/readyz?wait={wait}", timeout=20).status_code
-    return status, time.monotonic() - began
-
-
-def test_a_question_that_waits_is_answered_when_it_is_ready(unready):
-    gw, dns = unready
-    status, seconds = ready_after(gw, 1)
-    assert status == 503 and seconds >= 1
-    with ThreadPoolExecutor() as pool:
-        asked = pool.submit(ready_after, gw, 10)
-        dns.mute = False
-        status, seconds = asked.result()
-    assert status == 200 and seconds < 10
-    assert ready_after(gw, 10)[1] < 1
-
-
-def test_who_ends_lets_nobody_wait(unready):
-    gw, _ = unready
-    host, _, port = gw.admin.removeprefix("http://").partition(":")
-    with socket.create_connection((host, int(port)), timeout=5) as asked:
-        asked.sendall(b"GET /readyz?wait=10 HTTP/1.1\r\nHost: shop\r\n\r\n")
-        metrics(gw.admin)  # asked later, so that one is there now
-        gw.child.terminate()
-        assert asked.recv(4096).startswith(b"HTTP/1.1 503 ")
-    assert gw.child.wait(10) == 0
-
-
-@pytest.mark.parametrize("wait", ["11", "-1", "soon"])
-def test_a_wait_that_cannot_be(gateway, wait):
-    answer = requests.get(f"{gateway.admin}/readyz?wait={wait}", timeout=5)
-    assert answer.status_code == 400 and answer.json()["errors"][0]["field"] == "wait"
-
-
 def test_the_process_series(gateway):
     text = metrics(gateway.admin)
     values = {m[1]: float(m[2]) for m in re.finditer(r"^(process_\w+) (\S+)$", text, re.M)}
@@ -203,3 +149,57 @@ def test_metrics_are_as_prometheus_wants_them(stack, program):
 
 def test_answers_do_not_say_who_gave_them_unless_told_to(stack):
     assert "X-Served-By" not in stack.api("GET", "/api/products").headers
+
+
+# ---- /readyz?wait= ----
+
+
+class Named:
+    name = "orders.shop.test"
+    url = f"http://{name}:80"
+
+
+@pytest.fixture
+def unready(tmp_path):
+    """A gateway that is not ready before its name server speaks."""
+    with Dns() as dns:
+        dns.mute, dns.names[Named.name] = True, ["127.0.0.1"]
+        program = program_with_dns(binary("gateway", MODE), dns, tmp_path)
+        with Gateway({"/x": Named}, program=program) as gw:
+            yield gw, dns
+
+
+def ready_after(gw, wait):
+    """(status, seconds)"""
+    began = time.monotonic()
+    status = requests.get(f"{gw.admin}/readyz?wait={wait}", timeout=20).status_code
+    return status, time.monotonic() - began
+
+
+def test_a_question_that_waits_is_answered_when_it_is_ready(unready):
+    gw, dns = unready
+    status, seconds = ready_after(gw, 1)
+    assert status == 503 and seconds >= 1
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(ready_after, gw, 10)
+        dns.mute = False
+        status, seconds = asked.result()
+    assert status == 200 and seconds < 10
+    assert ready_after(gw, 10)[1] < 1
+
+
+def test_who_ends_lets_nobody_wait(unready):
+    gw, _ = unready
+    host, _, port = gw.admin.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=5) as asked:
+        asked.sendall(b"GET /readyz?wait=10 HTTP/1.1\r\nHost: shop\r\n\r\n")
+        metrics(gw.admin)  # asked later, so that one is there now
+        gw.child.terminate()
+        assert asked.recv(4096).startswith(b"HTTP/1.1 503 ")
+    assert gw.child.wait(10) == 0
+
+
+@pytest.mark.parametrize("wait", ["11", "-1", "soon"])
+def test_a_wait_that_cannot_be(gateway, wait):
+    answer = requests.get(f"{gateway.admin}/readyz?wait={wait}", timeout=5)
+    assert answer.status_code == 400 and answer.json()["errors"][0]["field"] == "wait"
