@@ -31,7 +31,7 @@ static void set_defaults(struct http_client_config *cfg)
 	cfg->max_waiting = cfg->max_waiting ? cfg->max_waiting : 256;
 	cfg->max_body = cfg->max_body ? cfg->max_body : 1 << 20;
 	cfg->connect_ms = cfg->connect_ms ? cfg->connect_ms : 300;
-	cfg->idle_ms = cfg->idle_ms ? cfg->idle_ms : 20000;
+	cfg->idle_ms = cfg->idle_ms ? cfg->idle_ms : 10000;
 }
 
 struct http_client *http_client_new(struct loop *loop,

@@ -30,7 +30,7 @@ struct http_client_config {
 	/* Of a call's first attempt to connect, name included; later ones have more.
 	 * Default 300: a lost SYN is sent again after 1 s by the kernel, sooner by us. */
 	int connect_ms;
-	int idle_ms; /* kept connections; default 20000, below the server's */
+	int idle_ms; /* kept connections; default 10000, below the server's */
 	/* A refused connection ends its call at once, with the slug "refused". */
 	bool fail_refused;
 };

@@ -13,7 +13,7 @@
 /* In the first round over the endpoints; twice that in each further one. The kernel
  * sends a lost SYN again after 1 s. */
 #define CONNECT_MS 300
-#define IDLE_MS    20000 /* below the idle time of our services */
+#define IDLE_MS    10000 /* well below the idle time of our services */
 
 static void upstream_free(void *arg)
 {

@@ -96,7 +96,7 @@ class Use(NamedTuple):
 # What an instance may have beyond the largest of its program before the faults.
 SLACK = Use(rss_mb=24, files=24, sockets=24, threads=2)
 SESSIONS_SLACK = 8
-IDLE_S = 22
+IDLE_S = 12
 
 
 def use_of(pid):
@@ -140,7 +140,7 @@ class Baseline:
         self.sessions = sessions(shop.stack)
 
     def check(self, shop):
-        """Connections that a rush has left idle are closed after 20 s: as long as that it may take."""
+        """Connections that a rush has left idle are closed after 10 s: as long as that it may take."""
         until = time.monotonic() + IDLE_S
         while True:
             findings = [*self._of_processes(shop), *self._of_database(shop)]
