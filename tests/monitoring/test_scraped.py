@@ -61,7 +61,8 @@ def watched(tmp_path_factory):
         # Last, so that all of it lies within the minute that panels show.  A rate sees only what is counted after a series
         # was first scraped: the janitor's second call.
         use_the_shop(shop)
-        until(lambda: rig.query('rate(shop_http_client_calls_total{job="product-svc"}[1m]) > 0'), 60, "the janitor's next call")
+        rate = 'rate(shop_http_client_calls_total{job="product-svc"}[1m])'
+        until(lambda: rig.query(f"{rate} > 0"), 60, "the janitor's next call")
         yield rig
     finally:
         if rig:
