@@ -30,6 +30,7 @@ struct streams {
 	int64_t sent_ms;  /* when changes were sent last */
 	uint64_t last_id;
 	bool due; /* `push` is running */
+	bool closing;
 	struct loop_timer *push, *heartbeat;
 	struct metric *m_clients, *m_dropped, *m_refused;
 };
@@ -159,6 +160,11 @@ bool streams_add(struct streams *streams, struct http_req *req, struct err *err)
 {
 	struct client *client;
 
+	if (streams->closing) {
+		err_set(err, ERR_BUSY, "this instance is stopping; connect again");
+		err->retry_after_s = 1;
+		return false;
+	}
 	if (streams->n >= streams->max) {
 		metric_add(streams->m_refused, 1);
 		err_slug(err, ERR_BUSY, "too_many_streams",
@@ -183,6 +189,7 @@ void streams_close(struct streams *streams)
 {
 	struct client *next;
 
+	streams->closing = true;
 	for (struct client *client = streams->clients; client; client = next) {
 		next = client->next;
 		if (client->closing)

@@ -156,7 +156,7 @@ static void on_tick(void *arg)
 		events_probe_start(consumer->probe);
 	if (consumer->cfg.start == EVENTS_GROUP && now >= consumer->commit_at_ms) {
 		consumer->commit_at_ms = now + COMMIT_MS;
-		events_offsets_commit(consumer->offsets);
+		events_offsets_commit(consumer->offsets, now);
 	}
 	metric_set(consumer->m_lag, events_offsets_lag(consumer->offsets));
 	if (consumer->state == BATCH_NONE)
@@ -181,7 +181,7 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t what,
 		 LOG_INT("partitions", list->cnt));
 	events_pump_drop(consumer);
 	if (!assign && !rd_kafka_assignment_lost(rk))
-		events_offsets_commit(consumer->offsets);
+		events_offsets_commit(consumer->offsets, time_mono_ms());
 	events_offsets_drop(consumer->offsets);
 	if (assign)
 		events_offsets_assign(consumer->offsets, list);
@@ -198,12 +198,13 @@ static void on_committed(rd_kafka_t *rk, rd_kafka_resp_err_t error,
 	struct events_consumer *consumer = arg;
 
 	(void)rk;
-	if (!error || error == RD_KAFKA_RESP_ERR__NO_OFFSET)
+	if (error == RD_KAFKA_RESP_ERR__NO_OFFSET ||
+	    events_offsets_committed(consumer->offsets, list, error))
 		return;
 	metric_add(consumer->m_commit_failures, 1);
 	log_warn("offsets not committed", LOG_STR("topic", consumer->topic_name),
-		 LOG_STR("why", rd_kafka_err2str(error)));
-	events_offsets_uncommitted(consumer->offsets, list);
+		 LOG_STR("why", error ? rd_kafka_err2str(error)
+				      : "refused for some partitions"));
 }
 
 /* ---- life ---- */
@@ -372,7 +373,7 @@ static void leave_group(struct events_consumer *consumer)
 	int64_t deadline = time_mono_ms() + CLOSE_MS;
 	rd_kafka_error_t *error;
 
-	events_offsets_commit(consumer->offsets);
+	events_offsets_commit(consumer->offsets, time_mono_ms());
 	error = rd_kafka_consumer_close_queue(consumer->rk, queue);
 	while (!error && !rd_kafka_consumer_closed(consumer->rk) &&
 	       time_mono_ms() < deadline) {

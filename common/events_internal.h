@@ -63,11 +63,14 @@ void events_offsets_done(struct events_offsets *offsets, int32_t partition, int6
 /* Did every partition pass the end of its log that was seen first? */
 bool events_offsets_all_ended(const struct events_offsets *offsets);
 int64_t events_offsets_lag(const struct events_offsets *offsets);
-/* Asynchronous commit of what is done since the last one. */
-void events_offsets_commit(struct events_offsets *offsets);
-/* A commit failed: these are due again. */
-void events_offsets_uncommitted(struct events_offsets *offsets,
-				const rd_kafka_topic_partition_list_t *list);
+/* Asynchronous commit of what is done and was not asked for, or not answered for long;
+ * `now_ms` is monotonic. */
+void events_offsets_commit(struct events_offsets *offsets, int64_t now_ms);
+/* The answer. Those that failed, all for `error` or some for an error of their own, are
+ * due again; false: there were such. */
+bool events_offsets_committed(struct events_offsets *offsets,
+			      const rd_kafka_topic_partition_list_t *list,
+			      rd_kafka_resp_err_t error);
 /* All of our partitions; owned by the caller. */
 rd_kafka_topic_partition_list_t *
 events_offsets_list(const struct events_offsets *offsets);

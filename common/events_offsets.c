@@ -7,13 +7,19 @@
 #include "events_internal.h"
 #include "str.h"
 
+/* An answer that has not come by then never comes: librdkafka 2.0.2 loses some when a
+ * broker goes away. */
+#define ANSWER_MS 5000
+
 struct part {
 	bool ours;
-	bool ended;       /* passed the end of the log that was seen first */
-	bool dirty;       /* `done` is not committed */
-	int64_t end;      /* of the log when it was seen first; -1: not yet */
-	int64_t position; /* next to take; -1: not known yet */
-	int64_t done;     /* everything before it is dealt with; -1: nothing */
+	bool ended;        /* passed the end of the log that was seen first */
+	int64_t end;       /* of the log when it was seen first; -1: not yet */
+	int64_t position;  /* next to take; -1: not known yet */
+	int64_t done;      /* everything before it is dealt with; -1: nothing */
+	int64_t asked;     /* to commit, last; -1: nothing */
+	int64_t asked_ms;  /* monotonic */
+	int64_t committed; /* as the broker has said; -1: nothing */
 };
 
 struct events_offsets {
@@ -23,7 +29,8 @@ struct events_offsets {
 	int32_t n;
 };
 
-static const struct part unknown = {.end = -1, .position = -1, .done = -1};
+static const struct part unknown = {
+	.end = -1, .position = -1, .done = -1, .asked = -1, .committed = -1};
 
 struct events_offsets *events_offsets_new(rd_kafka_t *rk, const char *topic)
 {
@@ -121,10 +128,8 @@ void events_offsets_done(struct events_offsets *offsets, int32_t partition, int6
 {
 	struct part *part = find(offsets, partition);
 
-	if (!part || next <= part->done)
-		return;
-	part->done = next;
-	part->dirty = true;
+	if (part && next > part->done)
+		part->done = next;
 }
 
 bool events_offsets_all_ended(const struct events_offsets *offsets)
@@ -152,7 +157,14 @@ int64_t events_offsets_lag(const struct events_offsets *offsets)
 	return lag;
 }
 
-void events_offsets_commit(struct events_offsets *offsets)
+static bool is_due(const struct part *part, int64_t now_ms)
+{
+	if (!part->ours || part->done <= part->committed)
+		return false;
+	return part->asked < part->done || now_ms - part->asked_ms >= ANSWER_MS;
+}
+
+void events_offsets_commit(struct events_offsets *offsets, int64_t now_ms)
 {
 	rd_kafka_topic_partition_list_t *list =
 		rd_kafka_topic_partition_list_new(offsets->n);
@@ -160,29 +172,39 @@ void events_offsets_commit(struct events_offsets *offsets)
 	for (int32_t p = 0; p < offsets->n; p++) {
 		struct part *part = &offsets->parts[p];
 
-		if (!part->ours || !part->dirty)
+		if (!is_due(part, now_ms))
 			continue;
-		part->dirty = false;
+		part->asked = part->done;
+		part->asked_ms = now_ms;
 		rd_kafka_topic_partition_list_add(list, offsets->topic, p)->offset =
 			part->done;
 	}
 	if (list->cnt > 0) {
 		rd_kafka_resp_err_t error = rd_kafka_commit(offsets->rk, list, 1);
 		if (error)
-			events_offsets_uncommitted(offsets, list);
+			events_offsets_committed(offsets, list, error);
 	}
 	rd_kafka_topic_partition_list_destroy(list);
 }
 
-void events_offsets_uncommitted(struct events_offsets *offsets,
-				const rd_kafka_topic_partition_list_t *list)
+bool events_offsets_committed(struct events_offsets *offsets,
+			      const rd_kafka_topic_partition_list_t *list,
+			      rd_kafka_resp_err_t error)
 {
-	for (int i = 0; i < list->cnt; i++) {
-		struct part *part = find(offsets, list->elems[i].partition);
+	bool all = true;
 
-		if (part && part->done >= 0)
-			part->dirty = true;
+	for (int i = 0; i < list->cnt; i++) {
+		const rd_kafka_topic_partition_t *elem = &list->elems[i];
+		struct part *part = find(offsets, elem->partition);
+		bool failed = error || elem->err;
+
+		all = all && !failed;
+		if (part && failed)
+			part->asked = -1;
+		else if (part && elem->offset > part->committed)
+			part->committed = elem->offset;
 	}
+	return all;
 }
 
 rd_kafka_topic_partition_list_t *events_offsets_list(const struct events_offsets *offsets)

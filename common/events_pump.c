@@ -146,7 +146,9 @@ static void take(struct events_consumer *consumer, rd_kafka_message_t *m)
 	}
 	if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
 		events_offsets_ended(consumer->offsets, m->partition, m->offset);
-		events_set_reachable(consumer, true);
+		/* Of all partitions only the probe knows: it asks every leader. */
+		if (consumer->cfg.start == EVENTS_GROUP)
+			events_set_reachable(consumer, true);
 	} else {
 		events_note_trouble(consumer, m->err);
 		log_warn("kafka consumer", LOG_STR("topic", consumer->topic_name),

@@ -278,7 +278,12 @@ def test_a_leader_that_does_not_answer_is_no_current_data(analytics, proxy):
     until(lambda: proxy.done("drop", kafka_proxy.LIST_OFFSETS) > 1)
     until(lambda: analytics.metric("shop_analytics_age_seconds") > 3, 30)
     stale = analytics.get("users/1")["as_of"]
-    time.sleep(6)  # another question to the brokers
+    for orders in range(2, 32):  # time for another question to the brokers
+        analytics.user(1, orders, v=orders)  # a partition that is read to its end says nothing of the others
+        analytics.flush()
+        assert analytics.get("users/1")["as_of"] == stale
+        time.sleep(0.2)
+    until(lambda: analytics.get("users/1")["total_orders"] == 31)
     assert analytics.get("users/1")["as_of"] == stale
     proxy.drop(kafka_proxy.LIST_OFFSETS, 0)
     until(lambda: analytics.get("users/1")["as_of"] > stale, 30)
@@ -344,6 +349,23 @@ def test_stream_sends_snapshots_and_changes(analytics):
     with pytest.raises(AssertionError, match="the stream ended"):
         while True:
             stream.event()
+
+
+def test_no_stream_begins_once_it_stops(analytics):
+    """Its clients come again at once, some of them on a connection that is still there."""
+    analytics.start(DRAIN_MAX_MS=8000)
+    kept = socket.create_connection(("127.0.0.1", analytics.port), 10)
+    try:
+        kept.sendall(b"GET /api/analytics/summary HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b" 200 " in kept.recv(65536)
+        analytics.process.child.terminate()
+        until(lambda: '"msg":"draining"' in analytics.process.text())
+        kept.sendall(b"GET /api/analytics/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b" 503 " in kept.recv(65536)
+    finally:
+        kept.close()
+    assert analytics.process.child.wait(20) == 0
+    assert "drain time is over" not in analytics.process.text()
 
 
 def test_slow_client_is_dropped(analytics):
