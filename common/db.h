@@ -45,6 +45,9 @@ struct db_conn; /* one connection, used by one thread */
  * db_ready() says no. */
 struct db_pool *db_pool_new(struct loop *loop, const struct db_settings *cfg,
 			    struct metrics *metrics, struct err *err);
+/* Takes no more jobs, and runs those it has to their end; then it may only be freed,
+ * which lets queued jobs fail otherwise. */
+void db_pool_finish(struct db_pool *pool); /* accepts NULL */
 void db_pool_free(struct db_pool *pool);
 /* Did a worker reach the database within the last seconds, and has the schema all
  * migrations of this program? `why` names the trouble otherwise (valid until the next

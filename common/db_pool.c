@@ -225,6 +225,12 @@ struct db_pool *db_pool_new(struct loop *loop, const struct db_settings *cfg,
 	return pool;
 }
 
+void db_pool_finish(struct db_pool *pool)
+{
+	if (pool)
+		work_pool_finish(pool->work);
+}
+
 void db_pool_free(struct db_pool *pool)
 {
 	if (!pool)

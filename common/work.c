@@ -204,12 +204,12 @@ static void serve(struct worker *worker, void *context)
 	struct work_pool *pool = worker->pool;
 
 	pthread_mutex_lock(&pool->lock);
-	while (!pool->stopping) {
+	while (!pool->stopping || pool->queue.first) {
 		struct job *job = next_job(pool);
 
 		if (job) {
 			run_job(worker, job, context);
-		} else if (wait_idle(pool) && pool->cfg.worker_idle) {
+		} else if (!pool->stopping && wait_idle(pool) && pool->cfg.worker_idle) {
 			pthread_mutex_unlock(&pool->lock);
 			pool->cfg.worker_idle(context);
 			pthread_mutex_lock(&pool->lock);
@@ -355,6 +355,24 @@ struct work_pool *work_pool_new(struct loop *loop, const struct work_config *cfg
 	return pool;
 }
 
+/* Call with the lock, which is given up. */
+static void end_workers(struct work_pool *pool)
+{
+	pool->stopping = true;
+	pthread_cond_broadcast(&pool->wanted);
+	pthread_mutex_unlock(&pool->lock);
+	for (unsigned i = 0; i < pool->started; i++)
+		pthread_join(pool->workers[i].thread, NULL);
+	pool->started = 0;
+	run_finished(pool);
+}
+
+void work_pool_finish(struct work_pool *pool)
+{
+	pthread_mutex_lock(&pool->lock);
+	end_workers(pool);
+}
+
 void work_pool_free(struct work_pool *pool)
 {
 	bool posted;
@@ -362,16 +380,11 @@ void work_pool_free(struct work_pool *pool)
 	if (!pool)
 		return;
 	pthread_mutex_lock(&pool->lock);
-	pool->stopping = true;
 	while (pool->queue.first) {
 		pool->queued--;
 		finish(pool, list_cut(&pool->queue, &pool->queue.first), WORK_STOPPED);
 	}
-	pthread_cond_broadcast(&pool->wanted);
-	pthread_mutex_unlock(&pool->lock);
-	for (unsigned i = 0; i < pool->started; i++)
-		pthread_join(pool->workers[i].thread, NULL);
-	run_finished(pool);
+	end_workers(pool);
 	loop_timer_free(pool->expiry);
 	loop_timer_free(pool->wake);
 	pool->freed = true;

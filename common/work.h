@@ -48,6 +48,9 @@ struct work_config {
 
 struct work_pool *work_pool_new(struct loop *loop, const struct work_config *cfg,
 				struct err *err);
+/* Takes no more jobs (WORK_STOPPED) and waits until those it has have run or expired;
+ * their `done`s run before this returns. Then it may only be freed. */
+void work_pool_finish(struct work_pool *pool);
 /* Waits for running jobs; queued ones end with WORK_STOPPED. Their `done`s run
  * before this returns. */
 void work_pool_free(struct work_pool *pool);

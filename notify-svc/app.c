@@ -109,6 +109,8 @@ void app_stop(void *arg)
 	sender_stop(app->sender);
 	smtp_free(app->smtp);
 	http_client_free(app->internal);
+	db_pool_finish(
+		app->db); /* a mail that was sent and is not recorded goes out twice */
 	db_pool_free(app->db);
 	http_server_free(app->http);
 	housekeeping_free(app->housekeeping);

@@ -247,6 +247,29 @@ void notify_repo_claim(struct db_pool *db, struct notice_claim *claim, db_done d
 	run(db, claim_job, &claim->op, done, arg);
 }
 
+/* ---- renew ---- */
+
+static bool renew_job(struct db_conn *conn, void *arg, struct err *err)
+{
+	const struct notice_renewal *renewal = arg;
+
+	for (size_t i = 0; i < renewal->n; i++) {
+		if (!db_exec(conn, err,
+			     "UPDATE notifications SET next_try_at = NOW(3) + INTERVAL ? "
+			     "SECOND WHERE id = ? AND lease_owner = ?",
+			     DB_I(renewal->lease_s), DB_I(renewal->of[i].id),
+			     DB_Z(renewal->of[i].lease)))
+			return false;
+	}
+	return true;
+}
+
+void notify_repo_renew(struct db_pool *db, struct notice_renewal *renewal, db_done done,
+		       void *arg)
+{
+	run(db, renew_job, &renewal->op, done, arg);
+}
+
 /* ---- settle ---- */
 
 static bool settle_job(struct db_conn *conn, void *arg, struct err *err)

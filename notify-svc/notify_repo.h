@@ -62,6 +62,20 @@ struct notice_claim {
 void notify_repo_claim(struct db_pool *db, struct notice_claim *claim, db_done done,
 		       void *arg);
 
+/* Claimed ones that take long: their leases last for lease_s from now. Does nothing to
+ * those whose lease was lost. */
+struct notice_renewal {
+	struct repo_op op;
+	int64_t lease_s;
+	struct {
+		int64_t id;
+		char lease[ID_HEX_LEN + 1];
+	} of[REPO_MAX_CLAIM];
+	size_t n;
+};
+void notify_repo_renew(struct db_pool *db, struct notice_renewal *renewal, db_done done,
+		       void *arg);
+
 /* What became of a claimed one. Changes nothing when the lease was lost. */
 struct notice_outcome {
 	struct repo_op op;

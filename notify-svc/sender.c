@@ -20,7 +20,9 @@
 #define LEASE_S 60
 /* Not begun by then: another instance may take it soon, so leave it. Finding the
  * address and sending take at most 13 s more, and twice that in the queue. */
-#define BEGIN_MS   (LEASE_S * 1000 / 2)
+#define BEGIN_MS (LEASE_S * 1000 / 2)
+/* A server may take its time with a mail that it has: the lease is kept up. */
+#define RENEW_MS   (LEASE_S * 1000 / 3)
 #define POLL_MS    1000
 #define RECORD_MS  500
 #define BACKLOG_MS 10000
@@ -30,7 +32,7 @@ struct job {
 	struct sender *sender;
 	enum { JOB_IDLE, JOB_WAITING, JOB_UNDER_WAY } state;
 	struct notice notice;
-	int64_t claimed_ms;
+	int64_t claimed_ms, leased_ms; /* its lease lasts LEASE_S from the latter on */
 	struct address_query address;
 	struct smtp_mail mail;
 	char *text; /* of the mail; owned */
@@ -53,6 +55,8 @@ struct sender {
 	struct notice_backlog backlog;
 	bool counting;
 	int64_t backlog_ms;
+	struct notice_renewal renewal;
+	bool renewing;
 	struct loop_timer *poll;
 	bool draining;   /* claim nothing more */
 	bool stopping;   /* begin nothing more */
@@ -102,6 +106,19 @@ static struct job *job_of(struct sender *sender, int64_t user_id, int state)
 	return oldest;
 }
 
+/* Another instance need not wait for its lease. */
+static void give_back(struct job *job)
+{
+	struct notice_outcome *outcome = &job->outcome;
+
+	job->state = JOB_UNDER_WAY;
+	outcome->state = NOTICE_PENDING;
+	outcome->pause_ms = 0;
+	str_copy(outcome->error, sizeof(outcome->error),
+		 STR("the instance that had it stopped before its turn"));
+	notify_repo_settle(job->sender->cfg.db, outcome, on_settled, job);
+}
+
 static void begin(struct job *job)
 {
 	job->state = JOB_UNDER_WAY;
@@ -115,19 +132,23 @@ static void take(struct sender *sender, const struct notice *notice)
 	sender->idle = job->next;
 	sender->n_idle--;
 	job->notice = *notice;
-	job->claimed_ms = sender->claim_ms;
+	job->claimed_ms = job->leased_ms = sender->claim_ms;
 	job->outcome = (struct notice_outcome){.id = notice->id};
 	memcpy(job->outcome.lease, sender->claim.lease, sizeof(job->outcome.lease));
 	job->address.user_id = notice->user_id;
 	job->state = JOB_WAITING;
-	if (!job_of(sender, notice->user_id, JOB_UNDER_WAY))
+	if (sender->stopping)
+		return; /* left to its lease */
+	if (sender->draining)
+		give_back(job);
+	else if (!job_of(sender, notice->user_id, JOB_UNDER_WAY))
 		begin(job);
 }
 
 static void check_drained(struct sender *sender)
 {
 	if (!sender->drained || sender->claiming || sender->counting ||
-	    sender->n_idle < SLOTS)
+	    sender->renewing || sender->n_idle < SLOTS)
 		return;
 	loop_defer(sender->loop, sender->drained, sender->drained_arg);
 	sender->drained = NULL;
@@ -211,7 +232,7 @@ static void on_record(void *arg)
 static bool worth_waiting(const struct job *job)
 {
 	return job->outcome.state == NOTICE_SENT && !job->sender->stopping &&
-	       time_mono_ms() - job->claimed_ms < LEASE_S * 1000;
+	       time_mono_ms() - job->leased_ms < LEASE_S * 1000;
 }
 
 static void on_settled(const struct err *err, void *arg)
@@ -237,7 +258,7 @@ static void on_settled(const struct err *err, void *arg)
 	sender->idle = job;
 	sender->n_idle++;
 	waiting = job_of(sender, user_id, JOB_WAITING);
-	if (waiting && !sender->stopping)
+	if (waiting && !sender->draining)
 		begin(waiting);
 	claim(sender);
 	check_drained(sender);
@@ -302,6 +323,41 @@ static void on_counted(const struct err *err, void *arg)
 	check_drained(sender);
 }
 
+static void on_renewed(const struct err *err, void *arg)
+{
+	struct sender *sender = arg;
+
+	sender->renewing = false;
+	if (err)
+		log_warn("leases not renewed", LOG_STR("why", err->text));
+	check_drained(sender);
+}
+
+/* Those of whom nothing is heard are due again after RENEW_MS, twice within a lease. */
+static void renew(struct sender *sender, int64_t now)
+{
+	struct notice_renewal *renewal = &sender->renewal;
+
+	if (sender->renewing)
+		return;
+	renewal->lease_s = LEASE_S;
+	renewal->n = 0;
+	for (size_t i = 0; i < SLOTS; i++) {
+		struct job *job = &sender->jobs[i];
+
+		if (job->state != JOB_UNDER_WAY || now - job->leased_ms < RENEW_MS)
+			continue;
+		job->leased_ms = now;
+		renewal->of[renewal->n].id = job->notice.id;
+		memcpy(renewal->of[renewal->n++].lease, job->outcome.lease,
+		       sizeof(job->outcome.lease));
+	}
+	if (renewal->n == 0)
+		return;
+	sender->renewing = true;
+	notify_repo_renew(sender->cfg.db, renewal, on_renewed, sender);
+}
+
 static void on_poll(void *arg)
 {
 	struct sender *sender = arg;
@@ -309,6 +365,7 @@ static void on_poll(void *arg)
 
 	loop_timer_start(sender->poll, POLL_MS);
 	claim(sender);
+	renew(sender, now);
 	if (sender->counting || now < sender->backlog_ms)
 		return;
 	sender->backlog_ms = now + BACKLOG_MS;
@@ -332,6 +389,10 @@ void sender_drain(struct sender *sender, loop_fn drained, void *arg)
 	sender->draining = true;
 	sender->drained = drained;
 	sender->drained_arg = arg;
+	for (size_t i = 0; i < SLOTS; i++) {
+		if (sender->jobs[i].state == JOB_WAITING)
+			give_back(&sender->jobs[i]);
+	}
 	check_drained(sender);
 }
 

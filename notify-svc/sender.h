@@ -1,9 +1,9 @@
 /*
  * sender.h - sends what is due, from any instance, once each.
  *
- * Once, except in one window: when the process dies after the mail server has
- * confirmed the end of DATA and before that is recorded, the lease ends and the
- * mail goes out again, with the same Message-ID.
+ * Once, except in one window: when the process dies after the mail server was given
+ * the end of DATA and before its answer is recorded, the lease ends and the mail goes
+ * out again, with the same Message-ID.
  */
 #ifndef NOTIFY_SVC_SENDER_H
 #define NOTIFY_SVC_SENDER_H
@@ -31,7 +31,8 @@ void sender_free(struct sender *sender); /* accepts NULL */
 void sender_wake(struct sender *sender);
 /* Do fewer than max_pending wait? As of some seconds ago. */
 bool sender_has_room(const struct sender *sender);
-/* Claims nothing more; `drained` runs when all that was claimed is settled. */
+/* Claims and begins nothing more; gives back what waits for its turn. `drained` runs
+ * when all that was claimed is settled. */
 void sender_drain(struct sender *sender, loop_fn drained, void *arg);
 /* Begins nothing any more: what waits for its turn is left to its lease. Before
  * the parts that it works with are freed. */

@@ -3,12 +3,17 @@
  *
  * Each thread of a small pool owns one easy handle, which keeps its connection
  * for the next mail.  "Sent" means that the server has confirmed the end of DATA.
+ * Until it has the text it is given SMTP_SEND_MS, and then as long as the RFC says.
  */
 #include "smtp.h"
 
 #include <curl/curl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "mail.h"
 #include "str.h"
@@ -16,8 +21,11 @@
 #include "work.h"
 
 #define CONNECT_MS 3000
-#define KEEP_S     30L /* servers drop idle clients */
+#define KEEP_S     30L   /* servers drop idle clients */
+#define PROBE_S    20L   /* of a connection on which an answer is awaited: is it alive? */
+#define SILENT_MS  60000 /* of the peer's kernel: it is not */
 #define MAX_QUEUE  64
+#define STATUS_MAX 12 /* "5.123.123" */
 
 const char *const smtp_tls_choices[] = {"never", "try", "required", NULL};
 static const long use_ssl[] = {CURLUSESSL_NONE, CURLUSESSL_TRY, CURLUSESSL_ALL};
@@ -26,6 +34,7 @@ struct smtp {
 	const struct smtp_settings *cfg;
 	struct work_pool *pool;
 	char *sender; /* "<shop@example.com>" */
+	atomic_bool stopping;
 };
 
 /* ---- on a worker ---- */
@@ -53,6 +62,44 @@ static size_t on_read(char *dst, size_t size, size_t n, void *arg)
 	return take;
 }
 
+static bool is_handed_over(const struct smtp_mail *mail)
+{
+	return mail->read == mail->len;
+}
+
+/* About once a second; other than 0 ends it. */
+static int on_progress(void *arg, curl_off_t dltotal, curl_off_t dlnow,
+		       curl_off_t ultotal, curl_off_t ulnow)
+{
+	const struct smtp_mail *mail = arg;
+
+	(void)dltotal;
+	(void)dlnow;
+	(void)ultotal;
+	(void)ulnow;
+	if (is_handed_over(mail))
+		return atomic_load(&mail->smtp->stopping);
+	return time_mono_ms() - mail->begun_ms > SMTP_SEND_MS;
+}
+
+static size_t on_reply(char *line, size_t size, size_t n, void *arg)
+{
+	struct smtp_mail *mail = arg;
+
+	str_copy(mail->reply, sizeof(mail->reply), (struct str){line, size * n});
+	return size * n;
+}
+
+static int on_socket(void *arg, curl_socket_t fd, curlsocktype purpose)
+{
+	unsigned ms = SILENT_MS;
+
+	(void)arg;
+	(void)purpose;
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
+	return CURL_SOCKOPT_OK;
+}
+
 static void set_up(CURL *curl, struct smtp *smtp, struct smtp_mail *mail,
 		   struct curl_slist *to)
 {
@@ -64,7 +111,16 @@ static void set_up(CURL *curl, struct smtp *smtp, struct smtp_mail *mail,
 	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "smtp,smtps");
 	curl_easy_setopt(curl, CURLOPT_USE_SSL, use_ssl[cfg->tls]);
 	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
-	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)SMTP_SEND_MS);
+	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)SMTP_SEND_MS + SMTP_ANSWER_MS);
+	curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+	curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+	curl_easy_setopt(curl, CURLOPT_XFERINFODATA, mail);
+	curl_easy_setopt(curl, CURLOPT_SOCKOPTFUNCTION, on_socket);
+	curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L);
+	curl_easy_setopt(curl, CURLOPT_TCP_KEEPIDLE, PROBE_S);
+	curl_easy_setopt(curl, CURLOPT_TCP_KEEPINTVL, PROBE_S);
+	curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_reply);
+	curl_easy_setopt(curl, CURLOPT_HEADERDATA, mail);
 	curl_easy_setopt(curl, CURLOPT_MAXAGE_CONN, KEEP_S);
 	curl_easy_setopt(curl, CURLOPT_MAIL_FROM, smtp->sender);
 	curl_easy_setopt(curl, CURLOPT_MAIL_RCPT, to);
@@ -77,11 +133,50 @@ static void set_up(CURL *curl, struct smtp *smtp, struct smtp_mail *mail,
 	curl_easy_setopt(curl, CURLOPT_PASSWORD, cfg->password);
 }
 
-/* Only answers about the mailbox itself are final: others are about us, or about
- * a server that somebody will mend. */
-static bool is_final(long code)
+/* The enhanced status of a line "550 5.1.1 no such user" (RFC 3463), or "". */
+static void read_status(const char *line, char status[STATUS_MAX])
 {
-	return code == 550 || code == 551 || code == 553;
+	size_t len = 0;
+
+	if (strlen(line) > 4)
+		len = strspn(line + 4, "0123456789.");
+	*status = '\0';
+	if (len >= strlen("5.1.1") && len < STATUS_MAX)
+		str_copy(status, STATUS_MAX, (struct str){line + 4, len});
+}
+
+/* Only answers about the mailbox itself are final: others are about us (5.7: refused;
+ * 5.1.7 and 5.1.8: the sender's address), or about a server that somebody will mend. */
+static bool is_final(long code, const char *status)
+{
+	if (code != 550 && code != 551 && code != 553)
+		return false;
+	if (!*status)
+		return true;
+	if (strcmp(status, "5.1.7") == 0 || strcmp(status, "5.1.8") == 0)
+		return false;
+	return strncmp(status, "5.1.", 4) == 0 || strcmp(status, "5.2.1") == 0;
+}
+
+static const char *why_ended(const struct smtp_mail *mail, CURLcode code,
+			     const char *detail)
+{
+	if (code != CURLE_ABORTED_BY_CALLBACK)
+		return detail[0] ? detail : curl_easy_strerror(code);
+	return is_handed_over(mail) ? "stopped while the server was considering it"
+				    : "the server did not take it in time";
+}
+
+static void tell_failure(struct smtp_mail *mail, CURLcode code, long answer,
+			 const char *detail)
+{
+	char status[STATUS_MAX];
+
+	read_status(mail->reply, status);
+	mail->end = is_final(answer, status) ? SMTP_NEVER : SMTP_LATER;
+	snprintf(mail->why, sizeof(mail->why),
+		 "%.180s (last answer of the server: %ld%s%s)",
+		 why_ended(mail, code, detail), answer, *status ? " " : "", status);
 }
 
 static void send_mail(void *worker, void *arg)
@@ -99,6 +194,8 @@ static void send_mail(void *worker, void *arg)
 		return;
 	}
 	mail->read = 0;
+	mail->begun_ms = time_mono_ms();
+	*mail->reply = '\0';
 	snprintf(to, sizeof(to), "<%s>", mail->to);
 	list = curl_slist_append(NULL, to);
 	set_up(curl, mail->smtp, mail, list);
@@ -108,11 +205,8 @@ static void send_mail(void *worker, void *arg)
 	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &answer);
 	curl_slist_free_all(list);
 	mail->end = SMTP_SENT;
-	if (code == CURLE_OK)
-		return;
-	mail->end = is_final(answer) ? SMTP_NEVER : SMTP_LATER;
-	snprintf(mail->why, sizeof(mail->why), "%.180s (last answer of the server: %ld)",
-		 detail[0] ? detail : curl_easy_strerror(code), answer);
+	if (code != CURLE_OK)
+		tell_failure(mail, code, answer, detail);
 }
 
 /* ---- on the loop ---- */
@@ -178,6 +272,7 @@ void smtp_free(struct smtp *smtp)
 {
 	if (!smtp)
 		return;
+	atomic_store(&smtp->stopping, true);
 	work_pool_free(smtp->pool);
 	free(smtp->sender);
 	free(smtp);

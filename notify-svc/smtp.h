@@ -16,7 +16,10 @@ struct smtp_settings {
 extern const char *const smtp_tls_choices[];
 
 #define SMTP_THREADS 4
-#define SMTP_SEND_MS 10000 /* one mail, connecting included */
+#define SMTP_SEND_MS 10000 /* until the server has one mail, connecting included */
+/* And from then on for its answer: who asks again earlier sends a second one to a
+ * server that takes its time (RFC 5321, 4.5.3.2.6). */
+#define SMTP_ANSWER_MS 600000
 
 enum smtp_end {
 	SMTP_SENT,
@@ -29,7 +32,8 @@ struct smtp;
 /* ERR_INPUT when SMTP_URL or MAIL_FROM is wrong. `cfg` must outlive it. */
 struct smtp *smtp_new(struct loop *loop, const struct smtp_settings *cfg,
 		      struct err *err);
-/* Waits for mails that are being sent, at most SMTP_SEND_MS. */
+/* Waits for mails that are being sent, at most SMTP_SEND_MS; for no answer to a mail
+ * that the server has: it ends as SMTP_LATER, though it may have been taken. */
 void smtp_free(struct smtp *smtp); /* accepts NULL */
 
 struct smtp_mail {
@@ -41,6 +45,8 @@ struct smtp_mail {
 	char why[256];       /* filled when not sent */
 	/* private */
 	size_t read;
+	int64_t begun_ms;
+	char reply[128]; /* the server's last line */
 	struct smtp *smtp;
 	void (*done)(void *arg);
 	void *arg;

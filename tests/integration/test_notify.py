@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import pathlib
 import re
 import secrets
 import time
@@ -37,6 +38,12 @@ def notices(shop, user, **more):
 
 def state(shop, user):
     return [one["state"] for one in notices(shop, user)]
+
+
+def stored(shop, user):
+    """The states from the database: no instance need be there to ask."""
+    rows = shop.sql("notify-svc", "SELECT state FROM notifications WHERE user_id = %s ORDER BY id", user)
+    return [row[0] for row in rows]
 
 
 def event(user, order, **more):
@@ -166,7 +173,16 @@ def test_retries_until_the_server_accepts(shop, customer):
     assert 2 <= notices(shop, user)[0]["tries"] <= 3
 
 
-@pytest.mark.parametrize(("reply", "tries"), [("451 try later", 3), ("550 no such mailbox", 1)])
+@pytest.mark.parametrize(
+    ("reply", "tries"),
+    [
+        ("451 try later", 3),
+        ("550 no such mailbox", 1),
+        ("550 5.1.1 no such mailbox", 1),
+        ("550 5.7.1 relaying denied", 3),  # about us: somebody will mend it
+        ("553 5.1.8 sender's domain not found", 3),
+    ],
+)
 def test_gives_up_in_the_open(shop, customer, reply, tries):
     user, token, email = customer
     shop.mail_reply(reply)
@@ -242,6 +258,73 @@ def test_killed_while_sending(shop):
         mails = [mail for found in pool.map(shop.mails, emails) for mail in found]
     assert len({mail["message_id"] for mail in mails}) == len(mails)
     assert len(mails) == shop.sql("notify-svc", count + "= 'sent'")[0][0]
+
+
+def test_a_server_that_takes_its_time(shop, customer):
+    """It has the mail: who asks again before it answers sends a second one.  Longer than a lease, with another
+    instance that would take over."""
+    user, _, email = customer
+    shop.mail_reply("wait 65")
+    try:
+        send(shop, event(user, 1))
+        until(lambda: len(shop.mails(email)) == 1, 20, "that the server has it")
+    finally:
+        shop.mail_reply()
+    until(lambda: state(shop, user) == ["sent"], 90, "its answer")
+    assert len(shop.mails(email)) == 1 and notices(shop, user)[0]["tries"] == 1
+
+
+def test_a_stop_gives_back_what_waits(shop, customer):
+    """The mail under way ends; those that wait for their turn are another instance's at once."""
+    user, _, email = customer
+    unrecorded = lambda: shop.log("notify-svc.1").count("outcome of a mail not recorded")  # noqa: E731
+    before = unrecorded()
+    shop.stop("notify-svc.2")
+    shop.mail_reply("wait 3")
+    try:
+        send(shop, *[event(user, n) for n in range(1, 9)])
+        until(lambda: {"sent", "sending"} <= set(stored(shop, user)), 30, "a sent one, and some that wait")
+        shop.stop("notify-svc.1")
+        there = stored(shop, user)
+        assert set(there) == {"sent", "pending"} and there.count("sent") == len(shop.mails(email)) < 8
+    finally:
+        shop.mail_reply()
+        shop.start("notify-svc.1")
+        shop.start("notify-svc.2")
+    assert unrecorded() == before
+    until(lambda: stored(shop, user) == ["sent"] * 8, 30, "all mails")
+    assert len(shop.mails(email)) == 8
+
+
+def is_stopped(pid):
+    return pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] == "T"
+
+
+def test_sleeps_past_its_lease(shop, customer):
+    """What it held is another's by then: only the mail that was under way goes out twice."""
+    user, _, email = customer
+    shop.stop("notify-svc.2")
+    shop.restart("notify-svc.1", "--env", "FAILPOINTS=notify_sent:1:stop")
+    try:
+        shop.kill("mail", "STOP")
+        send(shop, *[event(user, n) for n in range(1, 6)])
+        until(lambda: stored(shop, user) == ["sending"] * 5, 10, "that it holds all of them")
+        shop.kill("mail", "CONT")
+        until(lambda: is_stopped(shop.instances("notify-svc")[0]["pid"]), 30, "the first mail")
+        assert len(shop.mails(email)) == 1
+        shop.start("notify-svc.2")
+        until(lambda: stored(shop, user) == ["sent"] * 5, 90, "the end of the lease")
+        lost = lambda: shop.log("notify-svc.1").count("the lease was lost")  # noqa: E731
+        before = lost()
+        shop.kill("notify-svc.1", "CONT")
+        until(lambda: lost() == before + 5, 30, "that it gives up all of them")
+    finally:
+        for name in ("mail", "notify-svc.1"):
+            shop.kill(name, "CONT")
+        shop.restart("notify-svc.1", "--env", "FAILPOINTS=")
+    ids = [mail["message_id"] for mail in shop.mails(email)]
+    assert len(ids) == 6 and len(set(ids)) == 5
+    assert stored(shop, user) == ["sent"] * 5
 
 
 def test_many_events_at_once(shop, customer):

@@ -8,9 +8,11 @@ Runs as a process of its own:  mailsink.py FOLDER SMTP-PORT HTTP-PORT [ADDRESS] 
   DELETE /mails                forgets all
   GET    /mails/N.eml          the message as it came
   PUT    /reply                body "451 try later": the answer to every DATA from now on;
-                               an empty body accepts again
+                               "wait 12": each is kept and answered after so many seconds;
+                               an empty body accepts at once again
 """
 
+import asyncio
 import email
 import email.policy
 import http.server
@@ -77,9 +79,12 @@ class Smtp:
         self.box = box
 
     async def handle_DATA(self, server, session, envelope):  # noqa: N802 (name fixed by aiosmtpd)
-        if self.box.reply:
+        waits = re.fullmatch(r"wait (\d+)", self.box.reply)
+        if self.box.reply and not waits:
             return self.box.reply
         self.box.add(envelope)
+        if waits:
+            await asyncio.sleep(int(waits[1]))
         return "250 kept"
 
 
