@@ -30,6 +30,7 @@ struct catalogue {
 	int64_t away_ms;    /* monotonic; since when looks fail; 0: they do not */
 
 	uint64_t clock;
+	uint64_t changed;    /* when this process last changed the catalogue */
 	uint64_t moved;      /* when stock last moved */
 	unsigned move_looks; /* left until the tick */
 

@@ -63,7 +63,8 @@ static enum catalogue_answer judge_away(struct catalogue *catalogue,
 	if (reader->exact || !catalogue->checked_ms ||
 	    time_mono_ms() - catalogue->checked_ms > catalogue->cfg.stale_ms)
 		return CATALOGUE_DATABASE;
-	reader->stale = age_ms > 2 * catalogue->cfg.poll_ms;
+	reader->stale = age_ms > 2 * catalogue->cfg.poll_ms ||
+			catalogue->checked < catalogue->changed;
 	reader->age_s = age_ms / 1000;
 	return CATALOGUE_HIT;
 }
@@ -83,6 +84,7 @@ static enum catalogue_answer judge(struct catalogue *catalogue,
 	if (reader->since || !oldest.wanted)
 		return CATALOGUE_DATABASE;
 	if (reader->exact || !catalogue->checked_ms ||
+	    catalogue->checked < catalogue->changed ||
 	    age_ms > 2 * catalogue->cfg.poll_ms ||
 	    (oldest.read < catalogue->moved && may_look(catalogue)))
 		return CATALOGUE_WAIT;

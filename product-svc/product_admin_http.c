@@ -93,7 +93,7 @@ static void log_change(const struct changing *c, const char *what)
 static void see(struct changing *c, loop_fn seen)
 {
 	http_action(c->req, "reading the catalogue again");
-	catalogue_wait(c->app->catalogue, seen, c);
+	catalogue_changed(c->app->catalogue, seen, c);
 }
 
 /* POST /api/products   check -> insert -> see it in the copy -> reply */

@@ -253,6 +253,18 @@ def test_parts_make_the_whole(alone):
     assert since(svc, before)["database"] == 0
 
 
+def test_own_changes_show_at_once_among_many(alone):
+    """More changes than one look reads, and ours is the last of them."""
+    svc = loaded(alone.start(CATALOGUE_POLL_MS=NEVER_MS))
+    for n in range(3):
+        etag = svc.create(f"OWN{n}").headers["ETag"]
+        assert product(svc, f"OWN{n}").status_code == 200
+        insert_many(alone, 1500 * n, 1500 * (n + 1))
+        changed = svc.call("PUT", f"/api/products/OWN{n}", {**BODY, "name": "new"}, {"If-Match": etag})
+        assert changed.status_code == 200
+        assert product(svc, f"OWN{n}").headers["ETag"] == changed.headers["ETag"] != etag
+
+
 def test_a_catalogue_too_large_is_read_from_the_database(alone):
     svc = loaded(alone.start(CATALOGUE_MAX_KIB=20, CATALOGUE_POLL_MS=20))
     for n in range(40):
