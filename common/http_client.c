@@ -177,11 +177,11 @@ static void on_refused(void *arg)
 	struct client_call *call = arg;
 	struct err err;
 
-	if (call->request)
+	if (call->malformed)
+		err_set(&err, ERR_INTERNAL, "malformed call '%s'", call->label);
+	else
 		err_set(&err, ERR_BUSY, "too many calls to %s are waiting",
 			call->client->origin.authority);
-	else
-		err_set(&err, ERR_INTERNAL, "malformed call '%s'", call->label);
 	client_call_failed(call, &err);
 }
 
@@ -199,7 +199,8 @@ void http_client_call(struct http_client *client, const struct http_call *spec,
 	call->started_us = time_mono_us();
 	call->cb = cb;
 	call->arg = arg;
-	if (good)
+	call->malformed = !good;
+	if (good && !full) /* without a request it is never sent */
 		build_request(call, spec);
 	TAILQ_INSERT_TAIL(&client->waiting, call, link);
 	client->n_waiting++;

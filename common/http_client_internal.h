@@ -31,7 +31,7 @@ struct client_call {
 	struct loop_timer *deadline;
 	char *request; /* head and body as they go out; owned */
 	size_t request_len;
-	bool idempotent, to_head;
+	bool idempotent, to_head, malformed;
 	bool again; /* was sent on a dead kept connection: only a new one will do */
 	unsigned attempts; /* connections that could not be made */
 	const char *label;

@@ -127,7 +127,9 @@ static enum reserve_end read_problem(struct reservation *reservation, int status
 		err->retry_after_s = 1;
 		return turned_away(code) ? RESERVE_NOT_SENT : RESERVE_UNKNOWN;
 	}
-	err_set(err, ERR_UPSTREAM, "product-svc answered %d %s", status, code);
+	log_error("product-svc answers strangely", LOG_INT("status", status),
+		  LOG_STR("code", code));
+	err_set(err, ERR_UPSTREAM, "stock cannot be reserved just now; try again");
 	return RESERVE_UNKNOWN;
 }
 

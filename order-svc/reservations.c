@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "log.h"
 #include "timeutil.h"
 
 #define RESERVE_MS  3000 /* of an order, waiting included */
@@ -41,10 +42,13 @@ struct reserve_call {
 
 /* ---- answers ---- */
 
-/* No answer.  Not sent means nothing is held; all else leaves it open. */
+/* No answer.  Not sent means nothing is held; all else leaves it open.  The text of
+ * `err` names machines of ours: it is not for customers. */
 static enum reserve_end failed(const struct err *err, struct err *why)
 {
 	*why = *err;
+	snprintf(why->text, sizeof(why->text),
+		 "stock cannot be reserved just now; try again");
 	why->retry_after_s = 1;
 	return err->code == ERR_BUSY ? RESERVE_NOT_SENT : RESERVE_UNKNOWN;
 }
@@ -73,6 +77,9 @@ static void on_answer(const struct http_answer *answer, const struct err *err, v
 	struct reserve_call *call = arg;
 	json_t *doc = err ? NULL : js_parse_object(answer->body, NULL);
 
+	if (err)
+		log_warn("no answer about stock", LOG_STR("why", err->text),
+			 LOG_INT("orders", (int64_t)call->n));
 	for (size_t i = 0; i < call->n; i++) {
 		struct reservation *reservation = call->member[i];
 		enum reserve_end end;

@@ -472,6 +472,25 @@ static void queue_is_bounded(void **state)
 	assert_int_equal(f.done, 3);
 }
 
+/* There would be a connection for it, but it has been told that there is no room. */
+static void refused_is_never_sent(void **state)
+{
+	static const struct script script = {{{OK_HI}, {OK_HI}, {OK_HI}}};
+	struct http_call spec = {.method = "GET", .path = "/", .timeout_ms = 5000};
+	struct fixture f;
+
+	(void)state;
+	start(&f, &script, 3,
+	      &(struct http_client_config){.max_conns = 8, .max_waiting = 2});
+	for (int i = 0; i < 3; i++)
+		http_client_call(f.client, &spec, on_answer, &f);
+	for (int i = 0; i < 3; i++)
+		loop_run(f.loop);
+	assert_int_equal(f.done, 3);
+	stop(&f);
+	assert_int_equal(f.server.n_seen, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -489,6 +508,7 @@ int main(void)
 		cmocka_unit_test(stopped_while_pausing),
 		cmocka_unit_test(refuses_header_injection),
 		cmocka_unit_test(queue_is_bounded),
+		cmocka_unit_test(refused_is_never_sent),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
