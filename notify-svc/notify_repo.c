@@ -277,15 +277,19 @@ static bool settle_job(struct db_conn *conn, void *arg, struct err *err)
 	struct notice_outcome *outcome = arg;
 	const char *state = notice_state_name(outcome->state);
 	struct db_arg error = outcome->error[0] ? DB_Z(outcome->error) : DB_NULL;
-	struct db_arg args[] = {
-		DB_Z(state), DB_Z(state),       DB_I(outcome->pause_ms * 1000),
-		error,       DB_I(outcome->id), DB_Z(outcome->lease)};
+	struct db_arg args[] = {DB_Z(state),
+				DB_Z(state),
+				DB_I(outcome->pause_ms * 1000),
+				DB_I(outcome->untried),
+				error,
+				DB_I(outcome->id),
+				DB_Z(outcome->lease)};
 
 	if (!db_exec_v(conn,
 		       "UPDATE notifications SET state = ?,"
 		       " sent_at = IF(? = 'sent', NOW(3), NULL),"
 		       " next_try_at = NOW(3) + INTERVAL ? MICROSECOND,"
-		       " last_error = ?, lease_owner = NULL"
+		       " tries = tries - ?, last_error = ?, lease_owner = NULL"
 		       " WHERE id = ? AND lease_owner = ?",
 		       args, ARRAY_LEN(args), err))
 		return false;

@@ -83,6 +83,7 @@ struct notice_outcome {
 	char lease[ID_HEX_LEN + 1];
 	enum notice_state state; /* NOTICE_PENDING: again after pause_ms */
 	int64_t pause_ms;
+	bool untried; /* not begun: the try does not count */
 	char error[NOTICE_ERROR_MAX + 1];
 	bool lost; /* filled */
 };

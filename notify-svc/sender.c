@@ -27,6 +27,9 @@
 #define RECORD_MS  500
 #define BACKLOG_MS 10000
 
+static const char STOPPED[] = "the instance that had it stopped before its turn";
+static const char TOO_LATE[] = "it waited too long for its turn";
+
 struct job {
 	struct job *next; /* in sender->idle */
 	struct sender *sender;
@@ -106,16 +109,18 @@ static struct job *job_of(struct sender *sender, int64_t user_id, int state)
 	return oldest;
 }
 
-/* Another instance need not wait for its lease. */
-static void give_back(struct job *job)
+/* It was not begun: whoever is free need not wait for its lease. */
+static void give_back(struct job *job, const char *why)
 {
 	struct notice_outcome *outcome = &job->outcome;
 
 	job->state = JOB_UNDER_WAY;
 	outcome->state = NOTICE_PENDING;
 	outcome->pause_ms = 0;
-	str_copy(outcome->error, sizeof(outcome->error),
-		 STR("the instance that had it stopped before its turn"));
+	outcome->untried = true;
+	str_copy(outcome->error, sizeof(outcome->error), str_from(why));
+	log_info("mail given back", LOG_INT("notification", outcome->id),
+		 LOG_STR("why", why));
 	notify_repo_settle(job->sender->cfg.db, outcome, on_settled, job);
 }
 
@@ -140,7 +145,7 @@ static void take(struct sender *sender, const struct notice *notice)
 	if (sender->stopping)
 		return; /* left to its lease */
 	if (sender->draining)
-		give_back(job);
+		give_back(job, STOPPED);
 	else if (!job_of(sender, notice->user_id, JOB_UNDER_WAY))
 		begin(job);
 }
@@ -278,7 +283,7 @@ static void on_address(void *arg)
 		return;
 	}
 	if (time_mono_ms() - job->claimed_ms > BEGIN_MS) {
-		settle(job, NOTICE_PENDING, "it waited too long for its turn");
+		give_back(job, TOO_LATE);
 		return;
 	}
 	job->text = mail_text(&job->notice, sender->cfg.from, address->email,
@@ -303,6 +308,7 @@ static void on_sent(void *arg)
 		metric_observe_us(job->sender->m_seconds,
 				  (uint64_t)(time_mono_ms() - job->claimed_ms) * 1000);
 		break;
+	case SMTP_NOT_TRIED: give_back(job, job->mail.why); break;
 	case SMTP_LATER: settle(job, NOTICE_PENDING, job->mail.why); break;
 	case SMTP_NEVER: settle(job, NOTICE_FAILED, job->mail.why); break;
 	}
@@ -391,7 +397,7 @@ void sender_drain(struct sender *sender, loop_fn drained, void *arg)
 	sender->drained_arg = arg;
 	for (size_t i = 0; i < SLOTS; i++) {
 		if (sender->jobs[i].state == JOB_WAITING)
-			give_back(&sender->jobs[i]);
+			give_back(&sender->jobs[i], STOPPED);
 	}
 	check_drained(sender);
 }

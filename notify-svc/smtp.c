@@ -189,7 +189,7 @@ static void send_mail(void *worker, void *arg)
 	long answer = 0;
 
 	if (time_mono_ms() > mail->begin_by_ms) {
-		mail->end = SMTP_LATER;
+		mail->end = SMTP_NOT_TRIED;
 		snprintf(mail->why, sizeof(mail->why), "it waited too long for its turn");
 		return;
 	}
@@ -216,7 +216,7 @@ static void on_sent(enum work_end end, void *arg)
 	struct smtp_mail *mail = arg;
 
 	if (end != WORK_DONE) {
-		mail->end = SMTP_LATER;
+		mail->end = SMTP_NOT_TRIED;
 		snprintf(mail->why, sizeof(mail->why), "not sent: too busy, or stopping");
 	}
 	mail->done(mail->arg);

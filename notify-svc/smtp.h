@@ -24,7 +24,8 @@ extern const char *const smtp_tls_choices[];
 enum smtp_end {
 	SMTP_SENT,
 	SMTP_LATER, /* try again */
-	SMTP_NEVER  /* the server knows no such recipient */
+	SMTP_NOT_TRIED,
+	SMTP_NEVER /* the server knows no such recipient */
 };
 
 struct smtp;
@@ -40,7 +41,7 @@ struct smtp_mail {
 	const char *to;
 	const char *text; /* with headers, CRLF */
 	size_t len;
-	int64_t begin_by_ms; /* monotonic; not begun by then: SMTP_LATER */
+	int64_t begin_by_ms; /* monotonic; not begun by then: SMTP_NOT_TRIED */
 	enum smtp_end end;   /* filled */
 	char why[256];       /* filled when not sent */
 	/* private */

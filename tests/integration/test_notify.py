@@ -46,6 +46,12 @@ def stored(shop, user):
     return [row[0] for row in rows]
 
 
+def nobody_waits(shop):
+    """Mails of tests before, and of the demo data, hold no place."""
+    left = "SELECT COUNT(*) FROM notifications WHERE state IN ('pending', 'sending')"
+    until(lambda: shop.sql("notify-svc", left)[0][0] == 0, 90, "an end for all mails")
+
+
 def event(user, order, **more):
     return {
         "order_id": order, "user_id": user, "price": 12.5, "quantity": 2, "timestamp": "2025-11-24T21:13:22Z",
@@ -264,6 +270,7 @@ def test_a_server_that_takes_its_time(shop, customer):
     """It has the mail: who asks again before it answers sends a second one.  Longer than a lease, with another
     instance that would take over."""
     user, _, email = customer
+    nobody_waits(shop)
     shop.mail_reply("wait 65")
     try:
         send(shop, event(user, 1))
@@ -279,6 +286,7 @@ def test_a_stop_gives_back_what_waits(shop, customer):
     user, _, email = customer
     unrecorded = lambda: shop.log("notify-svc.1").count("outcome of a mail not recorded")  # noqa: E731
     before = unrecorded()
+    nobody_waits(shop)
     shop.stop("notify-svc.2")
     shop.mail_reply("wait 3")
     try:
@@ -286,6 +294,8 @@ def test_a_stop_gives_back_what_waits(shop, customer):
         until(lambda: {"sent", "sending"} <= set(stored(shop, user)), 30, "a sent one, and some that wait")
         shop.stop("notify-svc.1")
         there = stored(shop, user)
+        tries = shop.sql("notify-svc", "SELECT SUM(tries) FROM notifications WHERE user_id = %s", user)[0][0]
+        assert tries == there.count("sent"), "who was given back was not tried"
         assert set(there) == {"sent", "pending"} and there.count("sent") == len(shop.mails(email)) < 8
     finally:
         shop.mail_reply()
@@ -303,6 +313,7 @@ def is_stopped(pid):
 def test_sleeps_past_its_lease(shop, customer):
     """What it held is another's by then: only the mail that was under way goes out twice."""
     user, _, email = customer
+    nobody_waits(shop)
     shop.stop("notify-svc.2")
     shop.restart("notify-svc.1", "--env", "FAILPOINTS=notify_sent:1:stop")
     try:
