@@ -32,9 +32,10 @@ static int less_busy(struct worker *worker, const struct upstream *upstream, int
 	return x->n_busy <= y->n_busy ? a : b;
 }
 
-int balance_pick(struct worker *worker, const struct upstream *upstream, uint64_t tried)
+/* Those of the best rank there is, by place in the upstream; returns how many. */
+static unsigned best_of(const struct worker *worker, const struct upstream *upstream,
+			uint64_t tried, int *list)
 {
-	int list[ROUTES_MAX_ENDPOINTS];
 	unsigned n = 0;
 	enum rank best = RANKS;
 
@@ -49,6 +50,14 @@ int balance_pick(struct worker *worker, const struct upstream *upstream, uint64_
 		best = rank;
 		list[n++] = (int)i;
 	}
+	return n;
+}
+
+int balance_pick(struct worker *worker, const struct upstream *upstream, uint64_t tried)
+{
+	int list[ROUTES_MAX_ENDPOINTS];
+	unsigned n = best_of(worker, upstream, tried, list);
+
 	if (n == 0)
 		return -1;
 	if (n == 1)
@@ -58,6 +67,20 @@ int balance_pick(struct worker *worker, const struct upstream *upstream, uint64_
 	unsigned b = (a + 1 + (unsigned)random() % (n - 1)) % n;
 
 	return less_busy(worker, upstream, list[a], list[b]);
+}
+
+bool balance_is_full(const struct worker *worker, const struct upstream *upstream)
+{
+	int list[ROUTES_MAX_ENDPOINTS];
+	unsigned n = best_of(worker, upstream, 0, list);
+
+	for (unsigned i = 0; i < n; i++) {
+		const struct pool *pool = worker->pools[upstream->endpoints[list[i]]->id];
+
+		if (!TAILQ_EMPTY(&pool->idle) || !pool_is_full(pool, pool->n_conns))
+			return false;
+	}
+	return n > 0;
 }
 
 bool balance_is_live(const struct worker *worker, const struct upstream *upstream)

@@ -117,18 +117,9 @@ static enum pool_result connect_now(struct pool *pool, struct exchange *x)
 
 bool pool_is_overloaded(const struct exchange *x)
 {
-	const struct upstream *upstream = x->upstream;
-
 	/* A free endpoint is only looked for when many wait already. */
-	if (x->route->stream || !may_not_wait(x))
-		return false;
-	for (unsigned i = 0; i < upstream->n_endpoints; i++) {
-		const struct pool *pool = x->worker->pools[upstream->endpoints[i]->id];
-
-		if (!TAILQ_EMPTY(&pool->idle) || !pool_is_full(pool, pool->n_conns))
-			return false;
-	}
-	return true;
+	return !x->route->stream && may_not_wait(x) &&
+	       balance_is_full(x->worker, x->upstream);
 }
 
 enum pool_result pool_acquire(struct exchange *x)

@@ -73,6 +73,9 @@ static inline bool pool_is_full(const struct pool *pool, unsigned n)
 /* Power of two choices by what is in flight, among the usable endpoints that
  * `tried` (bits by place) leaves. -1: none. */
 int balance_pick(struct worker *worker, const struct upstream *upstream, uint64_t tried);
+/* Has none of those that balance_pick() would choose from a connection for one more?
+ * false if there is none to choose from. */
+bool balance_is_full(const struct worker *worker, const struct upstream *upstream);
 /* Has it an endpoint that may be expected to answer? */
 bool balance_is_live(const struct worker *worker, const struct upstream *upstream);
 

@@ -601,11 +601,12 @@ def test_who_says_that_he_is_not_ready_is_believed():
         assert changes(gw) == [True, False, True]
 
 
-def test_endpoint_by_name():
-    class ByName:
-        def __init__(self, port):
-            self.url = f"http://localhost:{port}"
+class ByName:
+    def __init__(self, port):
+        self.url = f"http://localhost:{port}"
 
+
+def test_endpoint_by_name():
     with Upstream(always(OK)) as up, Gateway({"/x": ByName(up.port), "/y": ByName(1)}) as gw:
         deadline = time.time() + 3
         while gw.get("/x")[0] != 200:
@@ -768,6 +769,64 @@ def test_refusals_come_before_anything_that_costs(rig):
     assert gw.get("/x")[0] == 200
     first.close()
     conn.close()
+
+
+def is_refused_before_the_token_is_judged(gw):
+    """Once the service has no connection left; who is not refused so gets 401."""
+    asked = gw.metric("shop_auth_checks_total", 'result="refused"')
+    status, fields, text = gw.get("/x", "Authorization: Nonsense")
+    assert status == 401 or (status == 503 and dict(fields)["retry-after"] == "1" and b'"overloaded"' in text)
+    assert gw.metric("shop_auth_checks_total", 'result="refused"') == asked + (status == 401)
+    return status == 503
+
+
+def test_a_name_is_as_full_as_the_addresses_it_has():
+    """It has room for many more."""
+    stuck = threading.Event()
+
+    def handler(conn, up):
+        conn.request()
+        stuck.wait(10)
+        conn.send(OK)
+
+    with Upstream(handler) as up, Gateway({"/x": ByName(up.port)}, POOL_CONNS="1", POOL_WAITING="0") as gw:
+        assert not is_refused_before_the_token_is_judged(gw), "it may not be found yet"
+        first = gw.connect()
+        until(lambda: gw.get("/x", "Authorization: Nonsense")[0] == 401 and gw.log_lines("endpoint found"))
+        first.send("GET /x HTTP/1.1\r\nHost: shop\r\n\r\n")
+        until(lambda: up.n_conns == 1)
+        assert is_refused_before_the_token_is_judged(gw)
+        stuck.set()
+        assert first.response()[0] == 200
+        assert not is_refused_before_the_token_is_judged(gw)
+
+
+def test_an_endpoint_that_nobody_would_be_sent_to_is_no_room():
+    stuck = threading.Event()
+
+    def handler(conn, up):
+        conn.request()
+        stuck.wait(10)
+        conn.send(OK)
+
+    def admin(status):
+        return Upstream(always(reply(b"{}", status)))
+
+    with (
+        Upstream(handler) as full,
+        Upstream(always(OK)) as unready,
+        admin("200 OK") as yes,
+        admin("503 Service Unavailable") as no,
+        Gateway({"/x": ([full, unready], {"admin": [yes, no]})}, POOL_CONNS="1", POOL_WAITING="0") as gw,
+    ):
+        until(lambda: len(changes(gw)) == 2)
+        first = gw.connect()
+        first.send("GET /x HTTP/1.1\r\nHost: shop\r\n\r\n")
+        until(lambda: full.n_conns == 1)
+        assert is_refused_before_the_token_is_judged(gw)
+        stuck.set()
+        assert first.response()[0] == 200
+        assert unready.n_conns == 0
 
 
 def test_our_own_services_go_first(rig):
