@@ -423,18 +423,13 @@ void cached_filled(struct exchange *x, bool keep_up)
 
 /* ---- writes ---- */
 
-static bool changes_something(enum http_method_id method)
-{
-	return method != HTTP_GET && method != HTTP_HEAD && method != HTTP_OPTIONS;
-}
-
 void cached_wrote(const struct exchange *x, int status)
 {
 	struct app *app = x->worker->app;
 	struct cached *cached = x->worker->cached;
 
 	/* Refused: nothing was done, unless by a first try that nobody saw the end of. */
-	if (!cached || !changes_something(x->head.method) ||
+	if (!cached || !exchange_writes(x) ||
 	    (status >= 400 && status < 500 && !x->fresh))
 		return;
 	generations_wrote(&app->generations, str_from(x->path));

@@ -112,6 +112,7 @@ bool dispatch_again(struct exchange *x)
 	/* It may have been heard, and the second try may never get there. */
 	cached_wrote(x, 0);
 	x->fresh = true;
+	x->queue_until_ms = 0;
 	x->state = X_CHECKING;
 	upstream_close(x->up);
 	dispatch(x);

@@ -112,7 +112,7 @@ static void detach_upstream(struct exchange *x, bool keep_up)
 	if (x->state == X_WAITING)
 		pool_leave_queue(x);
 	/* Sent, and nobody knows what became of it. */
-	if (x->state == X_SENT)
+	if (x->state == X_SENT || (x->fresh && x->state < X_SENT))
 		cached_wrote(x, 0);
 	if (x->flight)
 		cached_leave(x);
@@ -185,7 +185,16 @@ void exchange_unavailable(struct exchange *x, const char *slug, const char *deta
 	const struct reply reply = {
 		.status = 503, .slug = slug, .detail = detail, .retry_after_s = 1};
 
-	fail(x, &reply);
+	if (x->fresh && exchange_writes(x))
+		exchange_unanswered(x);
+	else
+		fail(x, &reply);
+}
+
+void exchange_unanswered(struct exchange *x)
+{
+	exchange_fail(x, 502, "bad_upstream",
+		      "the service closed the connection without an answer");
 }
 
 /* ---- deadlines ---- */

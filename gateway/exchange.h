@@ -107,12 +107,20 @@ void exchange_abandon(struct exchange *x, const char *why);
 /* Answers with a problem, or cuts the connection when the answer has begun. */
 void exchange_fail(struct exchange *x, int status, const char *slug, const char *detail);
 void exchange_fail_err(struct exchange *x, const struct err *err);
-/* The same with Retry-After. */
+/* 503 with Retry-After: nothing was done. Not said of a write that was sent once. */
 void exchange_unavailable(struct exchange *x, const char *slug, const char *detail);
+/* It was sent, and nobody knows what became of it. */
+void exchange_unanswered(struct exchange *x);
 /* Looks at the deadlines. */
 void exchange_tick(struct exchange *x, int64_t now_ms);
 /* Must the client's connection end with this answer? */
 bool exchange_must_close(const struct exchange *x);
+/* Does its method change something? */
+static inline bool exchange_writes(const struct exchange *x)
+{
+	return x->head.method != HTTP_GET && x->head.method != HTTP_HEAD &&
+	       x->head.method != HTTP_OPTIONS;
+}
 
 /* ---- request.c ---- */
 

@@ -68,14 +68,14 @@ static bool may_not_wait(const struct exchange *x)
 
 static enum pool_result join_queue(struct exchange *x)
 {
-	/* What was free went to somebody else: it waited for that already. */
-	bool again = x->queue_until_ms != 0;
+	/* What was free went to somebody else: it waited for that already, or had it. */
+	bool again = x->queue_until_ms != 0 || x->fresh;
 
 	if (!again && may_not_wait(x))
 		return POOL_FULL;
 	queue_join(queue_of(x), x, again);
 	metric_add(x->worker->app->metrics.waiting, 1);
-	if (!again)
+	if (!x->queue_until_ms)
 		x->queue_until_ms = x->worker->now_ms + QUEUE_MS;
 	x->state = X_WAITING;
 	x->deadline_ms = x->queue_until_ms;

@@ -232,9 +232,7 @@ void relay_upstream_ended(struct exchange *x, enum sock_end end)
 	}
 	if (x->state == X_SENT || x->state == X_FILLING) {
 		if (!dispatch_again(x))
-			exchange_fail(
-				x, 502, "bad_upstream",
-				"the service closed the connection without an answer");
+			exchange_unanswered(x);
 		return;
 	}
 	if (end == SOCK_EOF)

@@ -369,7 +369,7 @@ def test_a_write_that_was_sent_twice(rig, second):
     conn = gw.connect()
     conn.send("DELETE /p/1 HTTP/1.1\r\nHost: shop\r\nContent-Length: 0\r\n\r\n")
     if second == "gone":
-        assert conn.response()[0] == gw.get("/p/1")[0] == 503
+        assert (conn.response()[0], gw.get("/p/1")[0]) == (502, 503)
     else:
         until(lambda: len(writes) == 2)
         assert body(gw, "/p/1") == body(gw, "/p/1") == b"2"

@@ -1,6 +1,8 @@
 """The gateway's data path against scripted upstreams: every byte on both sides is ours."""
 
+import json
 import os
+import queue
 import resource
 import threading
 import time
@@ -508,6 +510,93 @@ def test_kept_connection_that_died_is_replaced(rig):
     status, _, _ = gw.ask("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc")
     assert status == 502 and up.n_conns == 3
     assert gw.metric("shop_gateway_retries_total") == 2
+
+
+class Heard:
+    """An upstream for one connection at a time: a request is held until `answer` says what is to come of it; None: the
+    connection is closed without a word."""
+
+    def __init__(self):
+        self.seen, self.answers = [], queue.Queue()
+
+    def __call__(self, conn, up):
+        while True:
+            method, target, _, _ = conn.request()
+            self.seen.append(f"{method} {target}")
+            answer = self.answers.get(timeout=20)
+            if answer is None:
+                return
+            conn.send(answer)
+
+    def wait_for(self, *requests):
+        until(lambda: self.seen == list(requests), what=f"{requests}, not {self.seen}")
+
+
+def ask(gw, method, target="/x"):
+    conn = gw.connect()
+    conn.send(f"{method} {target} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+    return conn
+
+
+def code_of(conn):
+    status, fields, body = conn.response()
+    return status, json.loads(body)["code"], dict(fields).get("retry-after")
+
+
+@pytest.mark.parametrize(
+    "method, said",
+    [("PUT", (502, "bad_upstream", None)), ("DELETE", (502, "bad_upstream", None)), ("GET", (503, "unavailable", "1"))],
+)
+def test_what_may_have_been_done_is_not_called_undone_when_nobody_is_left(rig, method, said):
+    heard = Heard()
+    gw, up = rig(heard)
+    heard.answers.put(OK)
+    assert gw.get("/x")[0] == 200
+    conn = ask(gw, method)
+    heard.wait_for("GET /x", f"{method} /x")
+    up.stop_accepting()
+    heard.answers.put(None)
+    assert code_of(conn) == said
+
+
+@pytest.mark.parametrize("method, said", [("PUT", (502, "bad_upstream", None)), ("GET", (503, "overloaded", "1"))])
+def test_what_may_have_been_done_is_not_called_undone_when_all_connections_are_in_use(rig, method, said):
+    heard = Heard()
+    gw, up = rig(heard, env={"POOL_CONNS": "1"})
+    heard.answers.put(OK)
+    assert gw.get("/x")[0] == 200
+    conn = ask(gw, method)
+    heard.wait_for("GET /x", f"{method} /x")
+    other = ask(gw, "GET", "/x?other")
+    until(lambda: gw.metric("shop_gateway_waiting") == 1)
+    heard.answers.put(None)
+    heard.wait_for("GET /x", f"{method} /x", "GET /x?other")
+    assert code_of(conn) == said
+    heard.answers.put(OK)
+    assert other.response()[0] == 200
+
+
+def test_the_second_try_has_its_own_time_to_wait(rig):
+    """What waited for the first one counts for nothing, and a full queue keeps it out no more."""
+    heard = Heard()
+    gw, up = rig(heard, env={"POOL_CONNS": "1", "POOL_WAITING": "1"})
+    first = ask(gw, "GET", "/x?first")
+    heard.wait_for("GET /x?first")
+    conn = ask(gw, "PUT")
+    until(lambda: gw.metric("shop_gateway_waiting") == 1)
+    waits = time.monotonic()
+    heard.answers.put(OK)
+    heard.wait_for("GET /x?first", "PUT /x")
+    time.sleep(1.2 - (time.monotonic() - waits))  # more than it might have waited
+    other = ask(gw, "GET", "/x?other")
+    until(lambda: gw.metric("shop_gateway_waiting") == 1)
+    heard.answers.put(None)
+    heard.wait_for("GET /x?first", "PUT /x", "GET /x?other")
+    time.sleep(0.3)  # some looks at the deadlines
+    for _ in range(2):
+        heard.answers.put(OK)
+    assert [one.response()[0] for one in (first, other, conn)] == [200] * 3
+    assert heard.seen[3:] == ["PUT /x"]
 
 
 def test_second_endpoint_takes_over():
