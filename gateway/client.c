@@ -11,7 +11,6 @@
 
 #define HEAD_MS   10000 /* the whole head, from its first byte */
 #define IDLE_MS   60000
-#define FLUSH_MS  30000
 #define LINGER_MS 2000
 /* Draining: who was about to ask still gets an answer. */
 #define LAST_CALL_MS 1000
@@ -60,10 +59,14 @@ static void start_linger(struct client *client)
 static void start_flush(struct client *client)
 {
 	client->state = CLIENT_FLUSHING;
-	client->deadline_ms = client->worker->now_ms + FLUSH_MS;
 	sock_read_on(&client->sock, false);
 	if (sock_pending(&client->sock) == 0)
 		start_linger(client);
+}
+
+static int64_t silence_ms(const struct worker *worker)
+{
+	return worker->draining ? LAST_CALL_MS : IDLE_MS;
 }
 
 void client_finish(struct client *client, bool keep)
@@ -79,8 +82,7 @@ void client_finish(struct client *client, bool keep)
 	client->state = CLIENT_HEAD;
 	client->scanned = 0;
 	client->head_begun = false;
-	client->deadline_ms = client->worker->now_ms +
-			      (client->worker->draining ? LAST_CALL_MS : IDLE_MS);
+	client->deadline_ms = client->worker->now_ms + silence_ms(client->worker);
 	if (!client->parsing)
 		client_parse(client);
 }
@@ -257,13 +259,27 @@ struct client *client_new(struct worker *worker, enum listener_kind listener, in
 	return client;
 }
 
+/* It may take its time to read the answer; its silence counts from then on. */
+static void tick_unsent(struct client *client, int64_t now_ms)
+{
+	if (client->sock.stuck)
+		client_cut(client);
+	else
+		client->deadline_ms = now_ms + silence_ms(client->worker);
+}
+
 void client_tick(struct client *client, int64_t now_ms)
 {
+	bool in_head = client->state == CLIENT_HEAD && client->head_begun;
+
+	sock_tick(&client->sock, now_ms);
 	if (client->state == CLIENT_BUSY)
 		exchange_tick(client->x, now_ms);
+	else if (!in_head && sock_pending(&client->sock) > 0)
+		tick_unsent(client, now_ms);
 	else if (client->deadline_ms > now_ms)
 		return;
-	else if (client->state == CLIENT_HEAD && client->head_begun)
+	else if (in_head)
 		refuse(client, 408);
 	else
 		client_cut(client);

@@ -34,7 +34,7 @@ struct client {
 	struct sock sock;
 	struct exchange *x;  /* CLIENT_BUSY */
 	size_t scanned;      /* of the head, see http_head_end() */
-	int64_t deadline_ms; /* all states but CLIENT_BUSY; 0: none */
+	int64_t deadline_ms; /* all states but CLIENT_BUSY; moves on while output waits */
 	bool head_begun;     /* the deadline is that of the whole head */
 	bool half_closed;    /* it sends no more, but may read */
 	bool parsing;        /* client_parse() is on the stack */

@@ -228,12 +228,13 @@ static void tick_sent(struct exchange *x, int64_t idle_ms)
 
 static void tick_answering(struct exchange *x, int64_t idle_ms)
 {
-	bool blocked = sock_pending(&x->client->sock) > 0;
-	int64_t limit = x->route->stream && !blocked ? STREAM_IDLE_MS : BODY_IDLE_MS;
+	const struct sock *client = &x->client->sock;
+	int64_t limit = x->route->stream ? STREAM_IDLE_MS : BODY_IDLE_MS;
 
-	if (idle_ms > limit)
-		exchange_abandon(x,
-				 blocked ? "client does not read" : "upstream stalled");
+	if (client->stuck)
+		exchange_abandon(x, "client does not read");
+	else if (sock_pending(client) == 0 && idle_ms > limit)
+		exchange_abandon(x, "upstream stalled");
 }
 
 void exchange_tick(struct exchange *x, int64_t now_ms)

@@ -2,9 +2,11 @@
 #include "sock.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 static ssize_t read_some(struct sock *sock)
@@ -18,7 +20,21 @@ static ssize_t read_some(struct sock *sock)
 
 static int write_some(struct sock *sock)
 {
-	return evbuffer_write(sock->out, sock->fd);
+	int n = evbuffer_write(sock->out, sock->fd);
+
+	if (n > 0)
+		sock->sent += (uint64_t)n;
+	return n;
+}
+
+/* What the peer's kernel took. Ours may hold megabytes for it, and takes no more before
+ * a good part of them is gone: so `sent` alone stands still for minutes. */
+static uint64_t taken(const struct sock *sock)
+{
+	int waits = 0;
+
+	ioctl(sock->fd, SIOCOUTQ, &waits);
+	return sock->sent - (uint64_t)waits;
 }
 
 static bool try_again(void)
@@ -103,6 +119,24 @@ void sock_flush(struct sock *sock)
 	/* The failure is told by the event, never from in here. */
 	if (!event_pending(&sock->write_event, EV_WRITE, NULL) && !push(sock))
 		event_active(&sock->write_event, EV_WRITE, 0);
+}
+
+void sock_tick(struct sock *sock, int64_t now_ms)
+{
+	uint64_t now_taken;
+
+	sock->stuck = false;
+	if (sock_pending(sock) == 0) {
+		sock->judged_ms = 0;
+		return;
+	}
+	now_taken = taken(sock);
+	if (sock->judged_ms && now_taken - sock->judged_taken < SOCK_STUCK_BYTES) {
+		sock->stuck = now_ms - sock->judged_ms > SOCK_STUCK_MS;
+		return;
+	}
+	sock->judged_ms = now_ms;
+	sock->judged_taken = now_taken;
 }
 
 static void on_connected(struct sock *sock)

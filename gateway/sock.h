@@ -4,7 +4,7 @@
  * Smaller than a bufferevent, and faster for a proxy: it reads up to 64 KB a
  * call, and tries to send at once instead of waiting for the loop to say so.
  * The two static functions read_some() and write_some() are the only ones that
- * touch the descriptor, so that TLS has one place to go.
+ * move bytes over the descriptor, so that TLS has one place to go.
  *
  * No callback runs inside a function of this header; each is the last thing
  * that the loop's event does with the connection, so a callback may free it.
@@ -16,12 +16,16 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/socket.h>
 
 #define SOCK_READ_BYTES 65536
 /* Output above HIGH: whoever feeds it stops reading, until it is below LOW. */
 #define SOCK_HIGH 262144
 #define SOCK_LOW  65536
+/* Who takes less than so many bytes in so long, while output waits for it, is stuck. */
+#define SOCK_STUCK_BYTES 32768
+#define SOCK_STUCK_MS    30000
 
 enum sock_end {
 	SOCK_EOF,          /* the peer sends no more */
@@ -46,6 +50,11 @@ struct sock {
 	bool reading;    /* the read event is on */
 	bool no_more_in; /* EOF or failure was seen */
 	bool write_dead;
+	uint64_t sent; /* bytes that left `out` */
+	/* kept by sock_tick() */
+	bool stuck;
+	int64_t judged_ms; /* when enough was taken, or output began to wait; 0: none */
+	uint64_t judged_taken;
 };
 
 /* Takes over the descriptor; reading is off. */
@@ -60,6 +69,8 @@ void sock_read_on(struct sock *sock, bool on);
 /* Sends what `out` has, now as far as it goes and later the rest. */
 void sock_flush(struct sock *sock);
 void sock_nodelay(int fd);
+/* Sets `stuck`; to be called at least every few seconds. */
+void sock_tick(struct sock *sock, int64_t now_ms);
 
 static inline size_t sock_pending(const struct sock *sock)
 {

@@ -1,4 +1,4 @@
-"""A listener whose kernel drops SYNs, as a network does that loses them: its backlog is full."""
+"""The kernel's table of TCP; and a listener whose kernel drops SYNs as a lossy network does: its backlog is full."""
 
 import pathlib
 import socket
@@ -6,6 +6,18 @@ import socket
 from waiting import until
 
 SYN_SENT = "02"
+
+
+def tcp_table():
+    """[local address, remote address, state, queues, ...] of all connections, as the kernel writes them."""
+    return [line.split()[1:] for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]
+
+
+def queued_between(one, other):
+    """{port: (bytes that it sent and the other has not yet, bytes that came and nobody read)} of one connection."""
+    rows = {tuple(int(address[-4:], 16) for address in row[:2]): row[3] for row in tcp_table()}
+    ends = {one: rows[one, other], other: rows[other, one]}
+    return {port: tuple(int(text, 16) for text in queues.split(":")) for port, queues in ends.items()}
 
 
 class Deaf:
@@ -32,8 +44,8 @@ class Deaf:
 
     def knocking(self):
         """Local ports of the connections whose SYN nobody answered yet."""
-        rows = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]
-        return {local for _, local, remote, state, *_ in rows if state == SYN_SENT and remote.endswith(f":{self.port:04X}")}
+        ours = [row for row in tcp_table() if row[1].endswith(f":{self.port:04X}")]
+        return {local for local, _, state, *_ in ours if state == SYN_SENT}
 
     def knocks(self, n, seconds=10):
         """Waits until so many different connections were tried."""

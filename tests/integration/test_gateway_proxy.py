@@ -4,13 +4,14 @@ import json
 import os
 import queue
 import resource
+import socket
 import threading
 import time
 
 import pytest
 
-from deaf import Deaf
-from gateway_rig import Gateway, Upstream, always, reply, until
+from deaf import Deaf, queued_between
+from gateway_rig import Conn, Gateway, Upstream, always, reply, until
 
 OK = reply(b"ok")
 
@@ -983,6 +984,62 @@ def test_drain_finishes_what_is_in_flight(rig):
     start = time.time()
     gw.child.wait(timeout=5)
     assert time.time() - start < 3
+
+
+class Slow:
+    """An answer whose end waits in the gateway for a client that does not read yet."""
+
+    def __init__(self, rig):
+        self.sent, self.port, self.end, self.full = 0, 0, threading.Event(), threading.Event()
+        self.gw, self.up = rig(self._handler)
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        sock.connect(("127.0.0.1", self.gw.http))
+        self.conn, self.port = Conn(sock), sock.getsockname()[1]
+        self.conn.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert self.full.wait(10)
+
+    def _handler(self, conn, up):
+        conn.request()
+        conn.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while self._in_kernels() + 65536 > self.sent:
+            conn.send(b"10000\r\n" + b"x" * 65536 + b"\r\n")
+            self.sent += 65536
+            time.sleep(0.01)
+        self.full.set()
+        self.end.wait(10)
+        conn.send("0\r\n\r\n")
+        always(OK)(conn, up)
+
+    def _in_kernels(self):
+        """Bytes of the answer that have left the gateway."""
+        ends = queued_between(self.gw.http, self.port)
+        return ends[self.gw.http][0] + ends[self.port][1]
+
+    def answered(self):
+        self.end.set()
+        until(lambda: any(line["path"] == "/x" for line in self.gw.log_lines()))
+
+
+@pytest.mark.parametrize("ends", ["before", "after"])
+@pytest.mark.parametrize("again", [False, True])
+def test_drain_waits_for_a_slow_reader(rig, ends, again):
+    """Until it has its answer, and then for what it may be about to ask."""
+    slow = Slow(rig)
+    if ends == "before":
+        slow.answered()
+    slow.gw.child.terminate()
+    time.sleep(0.3)
+    slow.answered()
+    time.sleep(1.5)
+    if again:
+        slow.conn.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert len(slow.conn.response()[2]) == slow.sent
+    if again:
+        status, fields, _ = slow.conn.response()
+        assert status == 200 and dict(fields)["connection"] == "close"
+    assert slow.conn.closed()
+    slow.gw.child.wait(timeout=5)
 
 
 def test_clients_that_vanish(rig):
