@@ -72,8 +72,10 @@ struct str http_path(struct http_req *req); /* normalised, decoded */
 struct str http_param(struct http_req *req, const char *name);
 /* The same as a positive number; false and ERR_INPUT naming it otherwise. */
 bool http_param_id(struct http_req *req, const char *name, int64_t *id, struct err *err);
-/* Query parameter, decoded; .at == NULL when absent. A repeated one: the first. */
-struct str http_query(struct http_req *req, const char *name);
+/* Query parameter, decoded; .at == NULL when absent. A repeated one: the first. false
+ * and ERR_INPUT naming it when it is malformed or longer than 2047 bytes. */
+bool http_query_text(struct http_req *req, const char *name, struct str *out,
+		     struct err *err);
 /* Optional number in the query; `out` keeps its value when absent. */
 bool http_query_int(struct http_req *req, const char *name, int64_t min, int64_t max,
 		    int64_t *out, struct err *err);

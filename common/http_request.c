@@ -203,19 +203,24 @@ bool http_param_id(struct http_req *req, const char *name, int64_t *id, struct e
 	return err_field(err, name, "%s must be a positive number", name);
 }
 
-struct str http_query(struct http_req *req, const char *name)
+bool http_query_text(struct http_req *req, const char *name, struct str *out,
+		     struct err *err)
 {
 	struct str query = req->msg->head.query;
 	size_t size = query.len < MAX_QUERY_VALUE ? query.len + 1 : MAX_QUERY_VALUE;
 	char value[MAX_QUERY_VALUE];
+	bool malformed;
 	size_t len;
 	char *copy;
 
-	if (query.len == 0 || !http_query_get(query, name, value, size, &len, NULL))
-		return STR_NONE;
+	*out = STR_NONE;
+	if (!http_query_get(query, name, value, size, &len, &malformed))
+		return !malformed ||
+		       err_field(err, name, "%s is too long or malformed", name);
 	copy = http_alloc(req, len + 1);
 	memcpy(copy, value, len);
-	return (struct str){copy, len};
+	*out = (struct str){copy, len};
+	return true;
 }
 
 bool http_query_int(struct http_req *req, const char *name, int64_t min, int64_t max,

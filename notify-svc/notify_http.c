@@ -63,10 +63,12 @@ static bool list_user(struct app *app, struct http_req *req, struct listing *l,
 /* The cursor is the last id of the page before; clients need not know. */
 static bool list_cursor(struct http_req *req, int64_t *before_id, struct err *err)
 {
-	struct str cursor = http_query(req, "cursor");
+	struct str cursor;
 	uint64_t id;
 
 	*before_id = INT64_MAX;
+	if (!http_query_text(req, "cursor", &cursor, err))
+		return false;
 	if (!cursor.at)
 		return true;
 	if (!str_u64(cursor, &id) || id == 0 || id > INT64_MAX)

@@ -98,13 +98,14 @@ static bool list_user(struct app *app, struct http_req *req, const struct caller
 static bool list_check(struct app *app, struct http_req *req, struct order_list *list,
 		       struct err *err)
 {
-	struct str cursor = http_query(req, "cursor");
+	struct str cursor;
 	struct caller caller;
 
 	list->limit = LIMIT_DEFAULT;
 	list->before_id = ORDER_MAX_ID + 1;
 	return caller_of(app, req, &caller, err) &&
 	       http_query_int(req, "limit", 1, LIMIT_MAX, &list->limit, err) &&
+	       http_query_text(req, "cursor", &cursor, err) &&
 	       (!cursor.at || order_cursor_parse(cursor, &list->before_id, err)) &&
 	       list_user(app, req, &caller, &list->user_id, err);
 }

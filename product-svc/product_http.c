@@ -153,11 +153,13 @@ static void list_done(void *arg)
 
 static bool list_check(struct http_req *req, struct listing *l, struct err *err)
 {
-	struct str cursor = http_query(req, "cursor");
-	struct str q = http_query(req, "q");
+	struct str cursor, q;
 
+	if (!http_query_text(req, "cursor", &cursor, err) ||
+	    !http_query_text(req, "q", &q, err) ||
+	    !http_query_text(req, "category", &l->list.category, err))
+		return false;
 	l->list.pattern = l->pattern;
-	l->list.category = http_query(req, "category");
 	l->list.after = cursor.at ? cursor : STR("");
 	l->list.limit = LIMIT_DEFAULT;
 	l->filtered = l->list.category.at || q.len;

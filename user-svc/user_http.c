@@ -55,12 +55,13 @@ static bool list_check(struct app *app, struct http_req *req, struct flight_key 
 		       struct err *err)
 {
 	struct caller caller = {0};
-	struct str cursor = http_query(req, "cursor");
+	struct str cursor;
 
 	key->b = LIMIT_DEFAULT;
 	return caller_of(app, req, &caller, err) &&
 	       auth_is_admin(app->auth, &caller, true, err) &&
 	       http_query_int(req, "limit", 1, USER_PAGE_MAX, &key->b, err) &&
+	       http_query_text(req, "cursor", &cursor, err) &&
 	       (!cursor.at || user_cursor_parse(cursor, &key->a, err));
 }
 

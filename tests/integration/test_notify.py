@@ -242,7 +242,7 @@ def test_pages_are_whole(shop, customer):
         if not cursor:
             break
     assert len(seen) == 7 and seen == sorted(seen, reverse=True)
-    for query in ("limit=0", "limit=101", "cursor=x", "cursor=0", "user_id=x"):
+    for query in ("limit=0", "limit=101", "cursor=x", "cursor=0", "cursor=%FF", f"cursor={'1' * 2100}", "user_id=x"):
         assert shop.api("GET", f"/api/notifications?{query}", token=token).status_code == 400, query
 
 

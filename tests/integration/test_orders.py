@@ -344,6 +344,8 @@ def test_empty_list(stack, user):
     [
         ("user_id=1&cursor=x", "cursor"),
         ("user_id=1&cursor=", "cursor"),
+        ("user_id=1&cursor=%FF", "cursor"),
+        (f"user_id=1&cursor={'x' * 2100}", "cursor"),
         ("user_id=1&cursor=offffffffffffffff", "cursor"),
         ("user_id=1&limit=0", "limit"),
         ("user_id=1&limit=101", "limit"),

@@ -165,7 +165,9 @@ def test_pages_search_and_category(svc):
     [
         ({"limit": 0}, "limit"), ({"limit": 101}, "limit"), ({"limit": "x"}, "limit"),
         ({"cursor": "a b"}, "cursor"), ({"cursor": ""}, "cursor"), ({"q": "x" * 101}, "q"),
-        ({"category": "x" * 300}, "category"),
+        ({"category": "x" * 300}, "category"), ({"category": "x" * 2100}, "category"), ({"category": b"\xff"}, "category"),
+        ({"cursor": "x" * 2100}, "cursor"), ({"cursor": b"\xff"}, "cursor"),
+        ({"q": "x" * 2100}, "q"), ({"q": b"\xff"}, "q"),
     ],
 )  # fmt: skip
 def test_bad_queries(svc, params, field):

@@ -57,3 +57,6 @@ def test_pages_of_users(stack):
     assert seen == sorted(seen) and set(users) <= set(seen)
     one = stack.api("GET", f"/api/users/{users[0]}", token="admin").json()
     assert sorted(one) == ["created_at", "email", "name", "role", "user_id"]
+    for bad in ("x", "%FF", "x" * 2100):
+        answer = stack.api("GET", f"/api/users?cursor={bad}", token="admin")
+        assert answer.status_code == 400 and answer.json()["errors"][0]["field"] == "cursor", bad

@@ -40,19 +40,21 @@ static void get_item(struct http_req *req, void *app)
 {
 	struct err err;
 	int64_t id, limit = 7;
+	struct str q;
 	struct jw w;
 
 	(void)app;
 	if (!http_param_id(req, "id", &id, &err) ||
-	    !http_query_int(req, "limit", 1, 100, &limit, &err)) {
+	    !http_query_int(req, "limit", 1, 100, &limit, &err) ||
+	    !http_query_text(req, "q", &q, &err)) {
 		http_reply_err(req, &err);
 		return;
 	}
-	jw_init(&w, 1000);
+	jw_init(&w, 4000);
 	jw_object(&w);
 	jw_kint(&w, "id", id);
 	jw_kint(&w, "limit", limit);
-	jw_kstr(&w, "q", http_query(req, "q"));
+	jw_kstr(&w, "q", q);
 	jw_end(&w);
 	http_set_header(req, "X-Good", "yes");
 	http_set_header(req, "X-Bad", "a\r\nX-Split: 1");
@@ -288,6 +290,35 @@ static void answers(void **state)
 	has(text, "\r\nX-Good: yes\r\n");
 	lacks(text, "X-Split");
 	has(text, "{\"id\":12,\"limit\":5,\"q\":\"a b\"}");
+}
+
+static const char *ask_item(struct fixture *f, const char *query)
+{
+	char text[4096];
+
+	snprintf(text, sizeof(text),
+		 "GET /items/1?%s HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n", query);
+	return ask(f, text);
+}
+
+/* What cannot be read must not count as absent: that would answer another question. */
+static void refuses_texts(void **state)
+{
+	static const char *const bad[] = {"q=%ff", "limit=1&q=%c3"};
+	char query[3000] = "q=";
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		const char *text = ask_item(*state, bad[i]);
+
+		has(text, "HTTP/1.1 400 ");
+		has(text, "\"errors\":[{\"field\":\"q\"");
+	}
+	memset(query + 2, 'a', 2047);
+	has(ask_item(*state, query), "HTTP/1.1 200 ");
+	query[2 + 2047] = 'a';
+	has(ask_item(*state, query), "\"errors\":[{\"field\":\"q\"");
+	has(ask_item(*state, "q="), "\"q\":\"\"}");
+	has(ask_item(*state, "r=%ff"), "HTTP/1.1 200 ");
 }
 
 static void answers_errors(void **state)
@@ -689,6 +720,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		SERVED(answers),
 		SERVED(answers_errors),
+		SERVED(refuses_texts),
 		SERVED(answers_without_body),
 		SERVED(takes_bodies),
 		SERVED(refuses_after_an_answer),
