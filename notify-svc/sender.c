@@ -28,7 +28,6 @@
 #define BACKLOG_MS 10000
 
 static const char STOPPED[] = "the instance that had it stopped before its turn";
-static const char TOO_LATE[] = "it waited too long for its turn";
 
 struct job {
 	struct job *next; /* in sender->idle */
@@ -280,10 +279,6 @@ static void on_address(void *arg)
 	if (address->end != ADDRESS_FOUND) {
 		settle(job, address->end == ADDRESS_NONE ? NOTICE_FAILED : NOTICE_PENDING,
 		       address->why);
-		return;
-	}
-	if (time_mono_ms() - job->claimed_ms > BEGIN_MS) {
-		give_back(job, TOO_LATE);
 		return;
 	}
 	job->text = mail_text(&job->notice, sender->cfg.from, address->email,

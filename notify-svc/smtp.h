@@ -23,9 +23,9 @@ extern const char *const smtp_tls_choices[];
 
 enum smtp_end {
 	SMTP_SENT,
-	SMTP_LATER, /* try again */
-	SMTP_NOT_TRIED,
-	SMTP_NEVER /* the server knows no such recipient */
+	SMTP_LATER,     /* try again */
+	SMTP_NOT_TRIED, /* not begun: too late, too busy, or stopping */
+	SMTP_NEVER      /* the server knows no such recipient */
 };
 
 struct smtp;

@@ -69,10 +69,10 @@ uint64_t catalogue_wait(struct catalogue *catalogue, loop_fn fn, void *arg)
 	return since;
 }
 
-uint64_t catalogue_changed(struct catalogue *catalogue, loop_fn fn, void *arg)
+void catalogue_changed(struct catalogue *catalogue, loop_fn fn, void *arg)
 {
 	catalogue->changed = ++catalogue->clock;
-	return catalogue_wait(catalogue, fn, arg);
+	catalogue_wait(catalogue, fn, arg);
 }
 
 void catalogue_stock_moved(struct catalogue *catalogue)

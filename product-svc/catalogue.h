@@ -63,7 +63,7 @@ enum catalogue_answer catalogue_page(struct catalogue *catalogue, struct str aft
 uint64_t catalogue_wait(struct catalogue *catalogue, loop_fn fn, void *arg);
 /* The same after this process has changed the catalogue. Readers wait, too, until a look
  * has seen all of it: this one may have failed, or met too many changes. */
-uint64_t catalogue_changed(struct catalogue *catalogue, loop_fn fn, void *arg);
+void catalogue_changed(struct catalogue *catalogue, loop_fn fn, void *arg);
 
 /* This process has changed somebody's stock. */
 void catalogue_stock_moved(struct catalogue *catalogue);

@@ -832,16 +832,19 @@ def test_overload_refuses_at_once_who_would_wait_too_long(rig):
     assert [status for status, _ in ask_at_once(gw, 5)] == [200] * 5
 
 
+def answers_after(event):
+    def handler(conn, up):
+        conn.request()
+        event.wait(10)
+        conn.send(OK)
+
+    return handler
+
+
 def test_refusals_come_before_anything_that_costs(rig):
     """Before the token is judged; a body that is there whole is dropped, and the connection goes on."""
     stuck = threading.Event()
-
-    def handler(conn, up):
-        conn.request()
-        stuck.wait(10)
-        conn.send(OK)
-
-    gw, _ = rig(handler, env={"POOL_CONNS": "1", "POOL_WAITING": "0"})
+    gw, _ = rig(answers_after(stuck), env={"POOL_CONNS": "1", "POOL_WAITING": "0"})
     first, conn = gw.connect(), gw.connect()
     first.send("GET /x HTTP/1.1\r\nHost: shop\r\n\r\n")
     until(lambda: gw.metric("shop_gateway_connections") >= 2 and gw.get("/x")[0] == 503)
@@ -874,12 +877,7 @@ def test_a_name_is_as_full_as_the_addresses_it_has():
     """It has room for many more."""
     stuck = threading.Event()
 
-    def handler(conn, up):
-        conn.request()
-        stuck.wait(10)
-        conn.send(OK)
-
-    with Upstream(handler) as up, Gateway({"/x": ByName(up.port)}, POOL_CONNS="1", POOL_WAITING="0") as gw:
+    with Upstream(answers_after(stuck)) as up, Gateway({"/x": ByName(up.port)}, POOL_CONNS="1", POOL_WAITING="0") as gw:
         assert not is_refused_before_the_token_is_judged(gw), "it may not be found yet"
         first = gw.connect()
         until(lambda: gw.get("/x", "Authorization: Nonsense")[0] == 401 and gw.log_lines("endpoint found"))
@@ -894,16 +892,11 @@ def test_a_name_is_as_full_as_the_addresses_it_has():
 def test_an_endpoint_that_nobody_would_be_sent_to_is_no_room():
     stuck = threading.Event()
 
-    def handler(conn, up):
-        conn.request()
-        stuck.wait(10)
-        conn.send(OK)
-
     def admin(status):
         return Upstream(always(reply(b"{}", status)))
 
     with (
-        Upstream(handler) as full,
+        Upstream(answers_after(stuck)) as full,
         Upstream(always(OK)) as unready,
         admin("200 OK") as yes,
         admin("503 Service Unavailable") as no,
