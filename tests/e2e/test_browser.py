@@ -1,44 +1,12 @@
 """A real browser against the whole stack: an order changes the totals without a reload."""
 
-import os
 import re
 from decimal import Decimal
 
-import pytest
-from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
-from selenium.webdriver.common.by import By
+from page import find
 from selenium.webdriver.support.ui import WebDriverWait
 
-FLAGS = """--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync
---disable-background-networking --disable-component-update --disable-dev-shm-usage
---window-size=1280,1600""".split()
 PRICE = Decimal("1999.99")
-
-
-@pytest.fixture
-def browser(tmp_path):
-    options = webdriver.ChromeOptions()
-    options.binary_location = "/usr/bin/chromium"
-    for flag in [*FLAGS, f"--user-data-dir={tmp_path}"]:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    # Loopback must not go through a proxy.
-    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
-    service = webdriver.chrome.service.Service("/usr/bin/chromedriver")
-    driver = webdriver.Chrome(service=service, options=options)
-    yield driver
-    driver.quit()
-
-
-def find(browser, name, seconds=15):
-    """The visible element with this data-testid."""
-    where = (By.CSS_SELECTOR, f'[data-testid="{name}"]')
-    wait = WebDriverWait(browser, seconds, ignored_exceptions=[StaleElementReferenceException])
-    return wait.until(
-        lambda b: next((e for e in b.find_elements(*where) if e.is_displayed()), None),
-        f"no element {name}",
-    )
 
 
 def total_of(browser):

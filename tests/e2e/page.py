@@ -1,0 +1,32 @@
+"""What tests do with the page."""
+
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+
+def find(browser, name, seconds=15):
+    """The visible element with this data-testid."""
+    where = (By.CSS_SELECTOR, f'[data-testid="{name}"]')
+    wait = WebDriverWait(browser, seconds, ignored_exceptions=[StaleElementReferenceException])
+    return wait.until(
+        lambda b: next((e for e in b.find_elements(*where) if e.is_displayed()), None),
+        f"no element {name}",
+    )
+
+
+def wait_for(browser, true, why, seconds=15):
+    return WebDriverWait(browser, seconds).until(lambda _: true(), why)
+
+
+def text_of(browser, name):
+    """In one step, shown or not: parts of the page are replaced whenever something changes."""
+    return browser.execute_script("return document.querySelector(`[data-testid='${arguments[0]}']`).innerText", name)
+
+
+def look_for(browser, name):
+    """Types it into the search: lists that were searched are exact, the catalogue may be half a second old."""
+    field = browser.find_element(By.ID, "q")
+    field.clear()
+    field.send_keys(name)
+    field.submit()
