@@ -11,10 +11,11 @@ function authorization() {
 }
 
 export class ApiError extends Error {
-  constructor(problem, status) {
+  constructor(problem, status, retryAfter) {
     super(problem.detail || problem.title || `The shop answered ${status}`);
     this.code = problem.code;
     this.status = status;
+    this.retryAfter = Number(retryAfter) || 0; // seconds; a date counts as none
   }
 }
 
@@ -28,7 +29,7 @@ export async function call(method, path, body, headers = {}) {
   const text = await answer.text();
   let data = {};
   try { data = text ? JSON.parse(text) : {}; } catch { data = { detail: 'The shop is not reachable' }; }
-  if (!answer.ok) throw new ApiError(data, answer.status);
+  if (!answer.ok) throw new ApiError(data, answer.status, answer.headers.get('Retry-After'));
   return data;
 }
 
@@ -42,17 +43,44 @@ export function signOut() {
   sessionStorage.removeItem('session');
 }
 
-// One order, retried under one key: a lost answer must not buy twice.
+const IN_DOUBT = 'The order may have gone through. Pressing Order again is safe: it will not be placed twice.';
+const MAX_WAIT_S = 5;
+
+const newKey = () => (crypto.randomUUID ? crypto.randomUUID() : `${Date.now()}-${Math.random()}`);
+
+// These leave it open whether there is an order: the shop wants to be asked again, under the same key.
+function isOpen(error) {
+  return !(error instanceof ApiError) || error.status >= 500 || [408, 429].includes(error.status)
+    || error.code === 'order_in_progress';
+}
+
+// These end a key for good.  Other refusals say nothing about an attempt that was sent before.
+const isFinal = (error) => ['insufficient_stock', 'idempotency_key_reused'].includes(error.code);
+
+// One order, under one key: a lost answer must not buy twice.  The key is kept until it is known how
+// the order ended, also when the page is loaded again: who presses the button again asks about it.
 export async function order(productId, quantity) {
-  const key = crypto.randomUUID ? crypto.randomUUID() : `${Date.now()}-${Math.random()}`;
   const body = { user_id: user().user_id, product_id: productId, quantity };
+  const name = `order ${Object.values(body).join(' ')}`;
+  const kept = sessionStorage.getItem(name);
+  const key = kept || newKey();
+  sessionStorage.setItem(name, key);
+  let inDoubt = kept !== null;
   for (let attempt = 1; ; attempt++) {
     try {
-      return await call('POST', '/orders', body, { 'Idempotency-Key': key });
+      const placed = await call('POST', '/orders', body, { 'Idempotency-Key': key });
+      sessionStorage.removeItem(name);
+      return placed;
     } catch (error) {
-      const final = error instanceof ApiError && error.status < 500;
-      if (final || attempt === 4) throw error;
-      await pause(200 * 2 ** attempt);
+      inDoubt ||= isOpen(error);
+      if (isOpen(error) && attempt < 4) {
+        await pause(Math.max(200 * 2 ** attempt, 1000 * Math.min(error.retryAfter || 0, MAX_WAIT_S)));
+      } else if (inDoubt && !isFinal(error)) {
+        throw new ApiError({ code: error.code, detail: `${error.message}. ${IN_DOUBT}` }, error.status);
+      } else {
+        sessionStorage.removeItem(name);
+        throw error;
+      }
     }
   }
 }

@@ -70,12 +70,15 @@ async function buy(product, quantity, button) {
   await guarded(async () => {
     const placed = await order(product.product_id, quantity);
     notice(`Order ${placed.order_id} placed: ${quantity} × ${product.name}, ${money.format(placed.total_price)}`);
-    await loadOrders();
+    refresh(loadOrders);
     // The stream is for administrators; others see their new total by asking again.
-    if (!live) [300, 1000, 3000].forEach((ms) => setTimeout(() => guarded(loadMine), ms));
+    if (!live) [300, 1000, 3000].forEach((ms) => setTimeout(() => refresh(loadMine), ms));
   });
   button.disabled = false;
 }
+
+// After an order.  That it is placed stays on the page, whatever becomes of this.
+const refresh = (load) => load().catch(() => {});
 
 // ---- own orders ----
 
