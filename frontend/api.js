@@ -19,8 +19,9 @@ export class ApiError extends Error {
   }
 }
 
-export async function call(method, path, body, headers = {}) {
-  const init = { method, cache: 'no-store', headers: { ...authorization(), ...headers } };
+// Without the session: one that has ended is refused even where none is needed.
+export async function callAsAnyone(method, path, body, headers = {}) {
+  const init = { method, cache: 'no-store', headers: { ...headers } };
   if (body !== undefined) {
     init.body = JSON.stringify(body);
     init.headers['Content-Type'] = 'application/json';
@@ -33,8 +34,11 @@ export async function call(method, path, body, headers = {}) {
   return data;
 }
 
+export const call = (method, path, body, headers = {}) =>
+  callAsAnyone(method, path, body, { ...authorization(), ...headers });
+
 export async function signIn(email, password) {
-  session = await call('POST', '/auth/login', { email, password });
+  session = await callAsAnyone('POST', '/auth/login', { email, password });
   sessionStorage.setItem('session', JSON.stringify(session));
 }
 
@@ -88,22 +92,25 @@ export async function order(productId, quantity) {
 const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
 
 // Server-Sent Events over fetch: EventSource cannot send an Authorization header.
-// Calls on(event, data) for each event and state('on' | 'off' | 'denied') on changes, until stopped.
+// Calls on(event, data) for each event and state('on' | 'off' | 'denied', status) on changes, until stopped;
+// the status is 0 without an answer.
 export function stream(path, on, state) {
   const stop = new AbortController();
   (async () => {
     for (let wait = 250; !stop.signal.aborted; wait = Math.min(wait * 2, 5000)) {
+      let status = 0;
       try {
         const answer = await fetch(`/api${path}`, { headers: authorization(), signal: stop.signal });
-        if (answer.status === 401 || answer.status === 403) { state('denied'); return; }
+        status = answer.status;
+        if (status === 401 || status === 403) { state('denied', status); return; }
         if (answer.ok) {
-          state('on');
+          state('on', status);
           wait = 250;
           await readEvents(answer.body, on);
         }
       } catch { /* the network went away: try again below */ }
       if (stop.signal.aborted) return;
-      state('off');
+      state('off', status);
       await pause(wait);
     }
   })();

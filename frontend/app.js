@@ -1,5 +1,5 @@
 // app.js - the page: catalog, own orders, live numbers.
-import { call, order, signIn, signOut, signedIn, stream, user } from './api.js';
+import { call, callAsAnyone, order, signIn, signOut, signedIn, stream, user } from './api.js';
 
 const $ = (id) => document.getElementById(id);
 const money = new Intl.NumberFormat('en-US', { style: 'currency', currency: 'USD' });
@@ -15,16 +15,29 @@ function el(tag, attributes = {}, ...children) {
   return node;
 }
 
+const clear = (...ids) => ids.forEach((id) => $(id).replaceChildren());
+
 function notice(text, bad = false) {
   $('notice').textContent = text;
   $('notice').classList.toggle('bad', bad);
 }
 
+let visit = 0; // another with each sign-in and sign-out: answers to the one before are not shown
+
 async function guarded(work) {
+  const asked = visit;
   try { await work(); } catch (error) {
-    if (error.status === 401) { signOut(); showWho(); $('sign-in-dialog').showModal(); }
+    if (asked !== visit) return;
+    if (error.status === 401) mustSignIn();
     notice(error.message, true);
   }
+}
+
+// For what belongs to one customer.
+async function ask(path, show) {
+  const asked = visit;
+  const answer = await call('GET', path);
+  if (asked === visit) show(answer);
 }
 
 // ---- catalog ----
@@ -48,7 +61,7 @@ async function loadCatalog(more = false) {
   if ($('q').value) query.set('q', $('q').value);
   if ($('category').value) query.set('category', $('category').value);
   if (more && nextCursor) query.set('cursor', nextCursor);
-  const page = await call('GET', `/products?${query}`);
+  const page = await callAsAnyone('GET', `/products?${query}`);
   const cards = page.products.map(productCard);
   if (more) $('catalog').append(...cards); else $('catalog').replaceChildren(...cards);
   if (!more && cards.length === 0) $('catalog').append(el('li', {}, 'Nothing found.'));
@@ -66,13 +79,16 @@ function addCategories(products) {
 }
 
 async function buy(product, quantity, button) {
+  if (!signedIn() && demo === false) { askToSignIn(); return; }
+  const asked = visit;
   button.disabled = true;
   await guarded(async () => {
     const placed = await order(product.product_id, quantity);
+    if (asked !== visit) return;
     notice(`Order ${placed.order_id} placed: ${quantity} × ${product.name}, ${money.format(placed.total_price)}`);
     refresh(loadOrders);
     // The stream is for administrators; others see their new total by asking again.
-    if (!live) [300, 1000, 3000].forEach((ms) => setTimeout(() => refresh(loadMine), ms));
+    if (!live) [300, 1000, 3000].forEach((ms) => setTimeout(() => asked === visit && refresh(loadMine), ms));
   });
   button.disabled = false;
 }
@@ -82,15 +98,13 @@ const refresh = (load) => load().catch(() => {});
 
 // ---- own orders ----
 
-async function loadOrders() {
-  const { orders } = await call('GET', `/orders?user_id=${user().user_id}&limit=20`);
+const loadOrders = () => ask(`/orders?user_id=${user().user_id}&limit=20`, showOrders);
+const loadMine = () => ask(`/analytics/users/${user().user_id}`, showMine);
+
+function showOrders({ orders }) {
   $('orders').replaceChildren(...orders.map((one) => el('li', {},
     el('span', {}, `#${one.order_id} · ${one.items.map((i) => `${i.quantity} × ${i.product_id}`).join(', ')}`),
     el('span', {}, one.status === 'cancelled' ? 'cancelled ' : '', money.format(one.total_price)))));
-}
-
-async function loadMine() {
-  showMine(await call('GET', `/analytics/users/${user().user_id}`));
 }
 
 function showMine(mine) {
@@ -143,34 +157,64 @@ let live = false;
 
 function startStream() {
   stopStream();
-  stopStream = stream('/analytics/stream', (event, data) => shows[event]?.(data), (state) => {
+  stopStream = stream('/analytics/stream', (event, data) => shows[event]?.(data), (state, status) => {
     $('live').textContent = { on: 'live', off: 'reconnecting', denied: 'for administrators' }[state];
     live = state === 'on';
     $('live').classList.toggle('on', live);
-    if (state === 'denied') ['summary', 'top-users', 'windows'].forEach((id) => $(id).replaceChildren());
+    if (state === 'denied') clear('summary', 'top-users', 'windows');
+    if (!signedIn()) learn(status);
   });
 }
 
 // ---- sign in ----
 
-function showWho() {
-  $('who').textContent = user().name;
-  $('sign-in').textContent = signedIn() ? 'Sign out' : 'Sign in';
+let demo = null; // may a visitor act as the demo customer?  null: not known yet
+
+// The stream tells, for the gateway refuses a visitor before it asks a service whether it is there.
+function learn(status) {
+  const before = demo;
+  if (status === 401) demo = false;
+  if (status === 200 || status === 503) demo = true;
+  if (demo !== before) showCustomer();
 }
 
-async function reload() {
-  showWho();
+function showCustomer() {
+  const known = signedIn() || demo;
+  $('who').textContent = known ? user().name : '';
+  $('sign-in').textContent = signedIn() ? 'Sign out' : 'Sign in';
+  if (known) guarded(() => Promise.all([loadOrders(), loadMine()]));
+}
+
+// Begins anew, as whoever is signed in now.
+function enter() {
+  visit++;
+  clear('orders', 'my-tier', 'summary', 'top-users', 'windows');
+  windows.clear();
+  $('my-total').textContent = '–';
+  notice('');
+  showCustomer();
   startStream();
-  await guarded(async () => { await Promise.all([loadOrders(), loadMine()]); });
+  if (!$('catalog').hasChildNodes()) guarded(() => loadCatalog());
+}
+
+function askToSignIn() {
+  if (!$('sign-in-dialog').open) $('sign-in-dialog').showModal();
+}
+
+// The session has ended, or the shop serves no visitors after all.
+function mustSignIn() {
+  if (signedIn()) askToSignIn(); else demo = false;
+  signOut();
+  enter();
 }
 
 $('search').addEventListener('submit', (event) => { event.preventDefault(); guarded(() => loadCatalog()); });
 $('category').addEventListener('change', () => guarded(() => loadCatalog()));
 $('more').addEventListener('click', () => guarded(() => loadCatalog(true)));
 $('sign-in').addEventListener('click', () => {
-  if (!signedIn()) { $('sign-in-dialog').showModal(); return; }
+  if (!signedIn()) { askToSignIn(); return; }
   signOut();
-  reload();
+  enter();
 });
 $('sign-in-cancel').addEventListener('click', () => $('sign-in-dialog').close());
 $('sign-in-form').addEventListener('submit', async (event) => {
@@ -181,10 +225,9 @@ $('sign-in-form').addEventListener('submit', async (event) => {
     $('sign-in-dialog').close();
     event.target.reset();
     $('sign-in-error').textContent = '';
+    enter();
     notice(`Signed in as ${user().name}`);
-    reload();
   } catch (error) { $('sign-in-error').textContent = error.message; }
 });
 
-guarded(() => loadCatalog());
-reload();
+enter();

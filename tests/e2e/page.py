@@ -30,3 +30,15 @@ def look_for(browser, name):
     field.clear()
     field.send_keys(name)
     field.submit()
+
+
+def dialog_is_open(browser):
+    return browser.execute_script("return document.getElementById('sign-in-dialog').open")
+
+
+def sign_in(browser, login):
+    """In the dialog, which is open."""
+    for name in ("email", "password"):
+        browser.find_element(By.NAME, name).send_keys(login[name])
+    browser.find_element(By.CSS_SELECTOR, "#sign-in-form [type=submit]").click()
+    wait_for(browser, lambda: not dialog_is_open(browser), "not signed in")

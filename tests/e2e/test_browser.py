@@ -3,7 +3,7 @@
 import re
 from decimal import Decimal
 
-from page import find
+from page import find, text_of
 from selenium.webdriver.support.ui import WebDriverWait
 
 PRICE = Decimal("1999.99")
@@ -34,3 +34,4 @@ def test_orders_and_windows_are_shown(stack, browser):
     browser.get(stack.frontend)
     assert find(browser, "orders").text
     assert find(browser, "windows").text
+    assert text_of(browser, "who") == "Demo Customer"
