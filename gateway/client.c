@@ -272,6 +272,9 @@ void client_tick(struct client *client, int64_t now_ms)
 {
 	bool in_head = client->state == CLIENT_HEAD && client->head_begun;
 
+	/* Cut by the tick of another one, whose end made room or ended a fetch. */
+	if (client->state == CLIENT_GONE)
+		return;
 	sock_tick(&client->sock, now_ms);
 	if (client->state == CLIENT_BUSY)
 		exchange_tick(client->x, now_ms);

@@ -1,6 +1,7 @@
 """What the gateway keeps of answers: for how long, who gets it, and what a write does to it."""
 
 import contextlib
+import socket
 import threading
 import time
 
@@ -576,6 +577,33 @@ def test_tokens_are_judged_first(rig):
     for token in ("Service order-svc:wrong", "Nonsense", "Basic eDp5"):
         assert gw.get("/p/1", f"Authorization: {token}")[0] == 401
     assert shop.n == 1 and body(gw, "/p/1") == b"1"
+
+
+def test_who_is_cut_while_the_gateway_looks_at_deadlines(rig):
+    """A fetch that waits for a connection gives up; one who shared it takes its place in the queue, and the next one, who
+    only reads any more, is refused and closed in the same look, which comes to him then."""
+    shop = Shop()
+    shop.hold.clear()
+    gw = rig(shop, POOL_CONNS="1", POOL_WAITING="1")
+
+    def get(path, conn=None):
+        conn = conn or gw.connect()
+        conn.send(f"GET {path} HTTP/1.1\r\nHost: shop\r\n\r\n")
+        return conn
+
+    first = get("/p/first")
+    until(lambda: shop.n == 1)
+    leader = get("/p/1")
+    until(lambda: gw.metric("shop_gateway_waiting") == 1)
+    refused, heir = gw.connect(), gw.connect()
+    time.sleep(0.3)  # so that the heir may wait for longer than the leader
+    get("/p/1", heir)
+    until(lambda: waiting(gw) == 1)
+    get("/p/1", refused).sock.shutdown(socket.SHUT_WR)
+    assert [leader.response()[0], refused.response()[0]] == [503, 503]
+    time.sleep(0.3)  # some looks more
+    shop.hold.set()
+    assert [first.response()[0], heir.response()[0]] == [200, 200]
 
 
 def test_pipelined(rig):
