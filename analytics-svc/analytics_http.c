@@ -20,16 +20,22 @@ static bool is_whole(struct app *app, struct err *err)
 	return false;
 }
 
-bool may_see_all(struct app *app, struct http_req *req, struct err *err)
+bool caller_sees_all(struct app *app, struct http_req *req, struct caller *caller,
+		     struct err *err)
+{
+	if (!auth_check(app->auth, http_header(req, "Authorization"), caller, err))
+		return false;
+	if (auth_mode(app->auth) != AUTH_DEMO &&
+	    !auth_is_admin(app->auth, caller, false, err))
+		return false;
+	return is_whole(app, err);
+}
+
+static bool may_see_all(struct app *app, struct http_req *req, struct err *err)
 {
 	struct caller caller;
 
-	if (!auth_check(app->auth, http_header(req, "Authorization"), &caller, err))
-		return false;
-	if (auth_mode(app->auth) != AUTH_DEMO &&
-	    !auth_is_admin(app->auth, &caller, false, err))
-		return false;
-	return is_whole(app, err);
+	return caller_sees_all(app, req, &caller, err);
 }
 
 static void get_top(struct http_req *req, void *arg)

@@ -32,7 +32,7 @@ void get_stream(struct http_req *req, void *arg);
 
 /* Who is calling, and may they see everybody's numbers? Administrators; in demo
  * mode anyone. Also false before everything was read. */
-bool may_see_all(struct app *app, struct http_req *req, struct err *err)
-	__attribute__((warn_unused_result));
+bool caller_sees_all(struct app *app, struct http_req *req, struct caller *caller,
+		     struct err *err) __attribute__((warn_unused_result));
 
 #endif

@@ -18,6 +18,7 @@ struct client {
 	struct client *next;
 	struct streams *streams;
 	struct http_stream *stream;
+	int64_t until_s; /* Unix time; 0: without end */
 	bool closing;
 };
 
@@ -51,24 +52,35 @@ static void on_closed(void *arg)
 	free(client);
 }
 
-/* The client stays in the list until on_closed(). */
+/* The client stays in the list until on_closed(), which may run inside. */
+static void end(struct client *client)
+{
+	if (client->closing)
+		return;
+	client->closing = true;
+	http_stream_close(client->stream);
+}
+
 static void send_to(struct client *client, struct str chunk)
 {
 	if (client->closing || http_stream_send(client->stream, chunk, MAX_PENDING))
 		return;
 	metric_add(client->streams->m_dropped, 1);
-	client->closing = true;
-	http_stream_close(client->stream);
+	end(client);
 }
 
 /* on_closed() may run inside: `next` is read before. */
 static void send_to_all(struct streams *streams, struct str chunk)
 {
+	int64_t now_s = time_now_ms() / 1000;
 	struct client *next;
 
 	for (struct client *client = streams->clients; client; client = next) {
 		next = client->next;
-		send_to(client, chunk);
+		if (client->until_s && client->until_s <= now_s)
+			end(client);
+		else
+			send_to(client, chunk);
 	}
 }
 
@@ -156,7 +168,8 @@ static void on_heartbeat(void *arg)
 
 /* ---- life ---- */
 
-bool streams_add(struct streams *streams, struct http_req *req, struct err *err)
+bool streams_add(struct streams *streams, struct http_req *req, int64_t until_s,
+		 struct err *err)
 {
 	struct client *client;
 
@@ -174,6 +187,7 @@ bool streams_add(struct streams *streams, struct http_req *req, struct err *err)
 	}
 	client = xcalloc(1, sizeof(*client));
 	client->streams = streams;
+	client->until_s = until_s;
 	client->next = streams->clients;
 	streams->clients = client;
 	metric_set(streams->m_clients, (int64_t)++streams->n);
@@ -192,10 +206,7 @@ void streams_close(struct streams *streams)
 	streams->closing = true;
 	for (struct client *client = streams->clients; client; client = next) {
 		next = client->next;
-		if (client->closing)
-			continue;
-		client->closing = true;
-		http_stream_close(client->stream);
+		end(client);
 	}
 }
 

@@ -21,10 +21,11 @@ void streams_set_feed(struct streams *streams, struct feed *feed);
 
 /* A set of enum feed_change has new values. */
 void streams_changed(struct streams *streams, unsigned what);
-/* One more client gets everything; finishes `req`. ERR_BUSY when there are
- * too many: `req` is then still to be answered. */
-bool streams_add(struct streams *streams, struct http_req *req, struct err *err)
-	__attribute__((warn_unused_result));
+/* One more client gets everything until its token ends (Unix time; 0: never), and a
+ * closed connection with the first event or heartbeat after that; finishes `req`.
+ * ERR_BUSY when there are too many: `req` is then still to be answered. */
+bool streams_add(struct streams *streams, struct http_req *req, int64_t until_s,
+		 struct err *err) __attribute__((warn_unused_result));
 /* Ends all streams; clients come back to another instance. */
 void streams_close(struct streams *streams);
 

@@ -111,18 +111,16 @@ static bool check_bearer(struct auth *auth, struct str token, struct caller *cal
 {
 	unsigned char digest[32];
 	struct cached *slot;
-	int64_t expires_s;
 
 	id_sha256(digest, token.at, token.len);
 	slot = cache_slot(auth, digest);
 	if (memcmp(slot->digest, digest, sizeof(digest)) != 0) {
-		if (!auth_token_check(auth, token, caller, &expires_s, err))
+		if (!auth_token_check(auth, token, caller, err))
 			return false;
 		memcpy(slot->digest, digest, sizeof(digest));
 		slot->caller = *caller;
-		slot->expires_s = expires_s;
 	}
-	if (slot->expires_s <= time_now_ms() / 1000)
+	if (slot->caller.expires_s <= time_now_ms() / 1000)
 		return err_slug(err, ERR_UNAUTHORIZED, "token_expired",
 				"the access token has expired; sign in again");
 	*caller = slot->caller;

@@ -30,9 +30,10 @@ enum caller_kind { CALLER_ANONYMOUS, CALLER_USER, CALLER_SERVICE };
 
 struct caller {
 	enum caller_kind kind;
-	int64_t user_id;  /* CALLER_USER */
-	bool admin;       /* CALLER_USER with role "admin" */
-	char service[24]; /* CALLER_SERVICE: "order-svc" */
+	int64_t user_id;   /* CALLER_USER */
+	bool admin;        /* CALLER_USER with role "admin" */
+	int64_t expires_s; /* CALLER_USER: Unix time at which the token ends */
+	char service[24];  /* CALLER_SERVICE: "order-svc" */
 };
 
 struct auth_settings {

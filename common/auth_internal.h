@@ -12,7 +12,6 @@
 struct cached {
 	unsigned char digest[32]; /* SHA-256 of the token; all zero: empty */
 	struct caller caller;
-	int64_t expires_s;
 };
 
 struct auth {
@@ -38,6 +37,6 @@ void auth_keys_unknown(struct auth *auth);
 
 /* auth_token.c: signature and claims of a JWT, without any cache. */
 bool auth_token_check(struct auth *auth, struct str token, struct caller *caller,
-		      int64_t *expires_s, struct err *err);
+		      struct err *err);
 
 #endif

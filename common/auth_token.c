@@ -97,7 +97,7 @@ static bool signature_ok(const struct parts *parts, json_t *key)
 }
 
 static bool read_claims(const struct auth *auth, json_t *claims, struct caller *caller,
-			int64_t *expires_s, struct err *err)
+			struct err *err)
 {
 	const char *iss = json_string_value(json_object_get(claims, "iss"));
 	const char *sub = json_string_value(json_object_get(claims, "sub"));
@@ -114,14 +114,14 @@ static bool read_claims(const struct auth *auth, json_t *claims, struct caller *
 	if (json_is_integer(iat) &&
 	    json_integer_value(iat) > time_now_ms() / 1000 + CLOCK_SKEW_S)
 		return bad_token(err, "issued in the future");
-	*expires_s = json_integer_value(exp);
+	caller->expires_s = json_integer_value(exp);
 	caller->kind = CALLER_USER;
 	caller->admin = role && strcmp(role, "admin") == 0;
 	return true;
 }
 
 bool auth_token_check(struct auth *auth, struct str token, struct caller *caller,
-		      int64_t *expires_s, struct err *err)
+		      struct err *err)
 {
 	struct parts parts;
 	json_t *key, *claims;
@@ -143,7 +143,7 @@ bool auth_token_check(struct auth *auth, struct str token, struct caller *caller
 	claims = decode(parts.payload);
 	if (!claims)
 		return bad_token(err, "the claims are no JSON object");
-	ok = read_claims(auth, claims, caller, expires_s, err);
+	ok = read_claims(auth, claims, caller, err);
 	json_decref(claims);
 	return ok;
 }

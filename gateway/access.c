@@ -1,9 +1,14 @@
 /* access.c - the route's list of callers against who is calling. */
 #include "access.h"
 
+static bool anyone_allowed(const struct route *route, enum auth_mode mode)
+{
+	return route->anyone || (route->demo_anyone && mode == AUTH_DEMO);
+}
+
 static bool user_allowed(const struct route *route, const struct caller *caller)
 {
-	return route->anyone || route->user || (route->admin && caller->admin);
+	return route->user || (route->admin && caller->admin);
 }
 
 bool access_allows(const struct route *route, const struct caller *caller,
@@ -11,11 +16,11 @@ bool access_allows(const struct route *route, const struct caller *caller,
 {
 	switch (caller->kind) {
 	case CALLER_ANONYMOUS:
-		if (route->anyone || (route->demo_anyone && mode == AUTH_DEMO))
+		if (anyone_allowed(route, mode))
 			return true;
 		return err_set(err, ERR_UNAUTHORIZED, "sign in first");
 	case CALLER_USER:
-		if (user_allowed(route, caller))
+		if (anyone_allowed(route, mode) || user_allowed(route, caller))
 			return true;
 		return err_set(err, ERR_FORBIDDEN, "this is not for your account");
 	case CALLER_SERVICE:

@@ -50,9 +50,9 @@ class Analytics:
         with contextlib.suppress(Exception):
             self.kafka.delete_topics([self.topic])[self.topic].result(20)
 
-    def status(self, path, base=None):
+    def status(self, path, base=None, **more):
         with contextlib.suppress(requests.RequestException):
-            return requests.get((base or self.process.url) + path, timeout=5).status_code
+            return requests.get((base or self.process.url) + path, timeout=5, **more).status_code
         return None
 
     def ready(self):
@@ -295,13 +295,14 @@ def test_a_leader_that_does_not_answer_is_no_current_data(analytics, proxy):
 class Stream:
     """A client of the stream on a plain socket."""
 
-    def __init__(self, analytics, buffer=0):
+    def __init__(self, analytics, buffer=0, token=None):
         self.socket = socket.socket()
         if buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         self.socket.settimeout(10)
         self.socket.connect(("127.0.0.1", analytics.port))
-        self.socket.sendall(b"GET /api/analytics/stream HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        who = f"Authorization: Bearer {token}\r\n" if token else ""
+        self.socket.sendall(f"GET /api/analytics/stream HTTP/1.0\r\nHost: localhost\r\n{who}\r\n".encode())
         self.text = b""
 
     def head(self):
@@ -349,6 +350,39 @@ def test_stream_sends_snapshots_and_changes(analytics):
     with pytest.raises(AssertionError, match="the stream ended"):
         while True:
             stream.event()
+
+
+def short_token(stack, folder):
+    """An administrator's, of a user-svc whose tokens are good for four seconds."""
+    env = {k: v for k, v in stack.env("user-svc").items() if k not in ("LISTEN", "ADMIN_LISTEN")}
+    login = {name: stack["logins"]["admin"][name] for name in ("email", "password")}
+    user_svc = Process(stack.binary("user-svc"), env | {"TOKEN_TTL_S": "4"}, folder / "user.log")
+    try:
+        return requests.post(f"{user_svc.url}/api/auth/login", json=login, timeout=5).json()["access_token"]
+    finally:
+        assert user_svc.stop() == 0
+
+
+def test_a_stream_lives_no_longer_than_the_token(analytics, stack, tmp_path):
+    """Who is no administrator any more gets no more figures than a new request would."""
+    analytics.user(1)
+    analytics.flush()
+    analytics.start(AUTH_MODE="required")
+    until(lambda: analytics.status("/api/analytics/summary") == 401)
+    token = short_token(stack, tmp_path)
+    stream, free = Stream(analytics, token=token), Stream(analytics, token=stack.login("admin"))
+    assert " 200 " in stream.head() and " 200 " in free.head()
+    headers = {"Authorization": f"Bearer {token}"}
+    until(lambda: analytics.status("/api/analytics/summary", headers=headers) == 401, 20)
+    for client in (stream, free):
+        assert [client.event()[0] for _ in KINDS] == KINDS
+    analytics.user(1, 2, v=2)
+    analytics.flush()
+    with pytest.raises(AssertionError, match="the stream ended"):
+        stream.event()
+    assert free.event()[0] in KINDS
+    until(lambda: analytics.metric("shop_stream_clients") == 1)
+    assert analytics.metric("shop_stream_dropped_total") == 0
 
 
 def test_no_stream_begins_once_it_stops(analytics):

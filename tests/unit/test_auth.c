@@ -111,6 +111,7 @@ static void good_tokens(void **state)
 	assert_int_equal(caller.kind, CALLER_USER);
 	assert_int_equal(caller.user_id, 7);
 	assert_false(caller.admin);
+	assert_in_range(caller.expires_s, time(NULL) + 50, time(NULL) + 60);
 	assert_true(judge(sign(key, "RS256", "k1", claims("shop", "8", "admin", 60)),
 			  &caller, &err));
 	assert_true(caller.admin);

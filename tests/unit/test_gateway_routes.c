@@ -191,7 +191,8 @@ static void who_may(void **state)
 	assert_true(may(&any, CALLER_ANONYMOUS, false, "", AUTH_REQUIRED));
 	assert_false(may(&user, CALLER_ANONYMOUS, false, "", AUTH_DEMO));
 	assert_true(may(&user, CALLER_USER, false, "", AUTH_REQUIRED));
-	assert_false(may(&admin, CALLER_USER, false, "", AUTH_DEMO));
+	assert_true(may(&admin, CALLER_USER, false, "", AUTH_DEMO));
+	assert_false(may(&admin, CALLER_USER, false, "", AUTH_REQUIRED));
 	assert_true(may(&admin, CALLER_USER, true, "", AUTH_REQUIRED));
 	assert_false(may(&admin, CALLER_ANONYMOUS, false, "", AUTH_REQUIRED));
 	assert_true(may(&admin, CALLER_ANONYMOUS, false, "", AUTH_DEMO));
