@@ -355,11 +355,13 @@ static bool stock_job(struct db_conn *conn, void *arg, struct err *err)
 {
 	enum db_tx_end end = db_tx(conn, stock_tx, arg, err);
 
+	if (end != DB_TX_UNKNOWN)
+		return tx_ended(end, err);
 	/* The key makes a second run safe: it finds the row if the first one counted,
-	 * and waits for the product's lock while that is still being decided. */
-	if (end == DB_TX_UNKNOWN)
-		end = db_tx(conn, stock_tx, arg, err);
-	return tx_ended(end, err);
+	 * and waits for the product's lock while that is still being decided. One that
+	 * fails has found out nothing. */
+	end = db_tx(conn, stock_tx, arg, err);
+	return tx_ended(end == DB_TX_FAILED ? DB_TX_UNKNOWN : end, err);
 }
 
 void product_repo_stock(struct db_pool *pool, struct stock_change *change, db_done done)

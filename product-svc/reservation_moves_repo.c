@@ -162,6 +162,8 @@ static enum db_verdict release_tx(struct db_conn *conn, void *arg, struct err *e
 	}
 	if (!read_state(conn, release->id, &found, &release->state, err))
 		return DB_FAIL;
+	/* Reserved since the UPDATE, which locks nothing where there is no row. */
+	release->again = found && release->state == RESERVATION_PENDING;
 	return found ? DB_ROLLBACK : insert_tombstone(conn, release, err);
 }
 

@@ -1,5 +1,8 @@
-"""A proxy before the database that cuts connections at COMMIT: before the server has got it,
-or after it was carried out, when only the answer is lost."""
+"""Proxies before the database: one cuts connections at COMMIT, before the server has got it or after it was carried
+out, when only the answer is lost; one holds up a statement."""
+
+import asyncio
+import threading
 
 from proxy import COMMIT, Proxy
 
@@ -18,3 +21,27 @@ class DbProxy(Proxy):
         if where == "after":
             self.lost.add(link)
         return None if where == "before" else data
+
+
+class GoneProxy(DbProxy):
+    """With the first answer that is lost the server is gone, until accept()."""
+
+    async def answer(self, link, data):
+        if link in self.lost:
+            await self._refuse()
+        return await super().answer(link, data)
+
+
+class HoldProxy(Proxy):
+    """The first packet with `text` (a statement is sent as such when it is prepared) sets `held`, and waits for `go_on`."""
+
+    def __init__(self, port, text):
+        self.text, self.held, self.go_on = text, threading.Event(), threading.Event()
+        super().__init__(port)
+
+    async def request(self, link, data):
+        if self.text in data and not self.held.is_set():
+            self.held.set()
+            while not self.go_on.is_set():
+                await asyncio.sleep(0.01)
+        return data

@@ -4,6 +4,7 @@ import contextlib
 import time
 
 import pytest
+from db_proxy import GoneProxy
 from product_alone import ProductAlone, until
 
 POLL_MS = 250
@@ -97,6 +98,26 @@ def test_others_see_changes_in_time(alone):
     assert one.call("DELETE", "/api/products/X", headers={"If-Match": "*"}).status_code == 204
     within_promise(lambda: product(two, "X").status_code == 404)
     assert two.get("/api/products").json()["products"] == []
+
+
+def test_a_stock_change_that_nobody_knows_of_is_not_called_undone(alone):
+    """The database carries it out and is gone before it says so; asking again under the key tells."""
+    commits = []
+    proxy = GoneProxy(alone.mysql["port"], lambda: commits.pop() if commits else None)
+    try:
+        svc = alone.start(DB_PORT=proxy.port, DB_POOL="1")
+        svc.create("DOUBT", stock=1)
+        commits.append("after")
+        answer = svc.add("DOUBT", 100, "delivery")
+        assert (answer.status_code, answer.json()["code"]) == (504, "timeout"), answer.text
+        assert proxy.counts["after"] == 1 and alone.one("SELECT stock FROM products WHERE id = 'DOUBT'") == 101
+        proxy.accept()
+        until(svc.process.ready, 20)
+        again = svc.add("DOUBT", 100, "delivery")
+        assert (again.status_code, again.json()["stock"]) == (200, 101)
+        assert svc.process.stop() == 0
+    finally:
+        proxy.close()
 
 
 def test_stock_is_fresh(alone):

@@ -7,6 +7,7 @@ import time
 
 import pytest
 import requests
+from db_proxy import HoldProxy
 from product_alone import ProductAlone, event, until
 
 HASH = "ab" * 32
@@ -365,6 +366,24 @@ def test_lost_connections(svc, alone, product):
         cutting.join()
     until(lambda: svc.get(f"/api/products/{product}").status_code == 200, 10)
     assert svc.stock_of(product) == 1000 - 2 * 150
+
+
+def test_reserved_while_it_is_released(alone, svc, product):
+    """The release found no row to change, then the late reserve came, then it looks what there is."""
+    proxy = HoldProxy(alone.mysql["port"], b"SELECT state FROM reservations")
+    one = new_id()
+    try:
+        slow = alone.start(DB_PORT=proxy.port)
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            release = pool.submit(slow.release, one)
+            assert proxy.held.wait(10)
+            assert svc.reserve([(product, 3)], one).status_code == 200
+            proxy.go_on.set()
+            assert release.result(20).json() == {"reservation_id": one, "state": "released"}
+        assert svc.stock_of(product) == 10
+        assert slow.process.stop() == 0
+    finally:
+        proxy.close()
 
 
 def test_many_of_which_nothing_is_known(stack, tmp_path):
