@@ -123,22 +123,42 @@ static json_t *member(json_t *obj, const char *prefix, const char *key, struct e
 	return value;
 }
 
-bool js_str_at(json_t *obj, const char *prefix, const char *key, size_t min, size_t max,
-	       struct str *out, struct err *err)
+static bool read_str(json_t *obj, const char *prefix, const char *key, struct str *out,
+		     struct err *err)
 {
 	json_t *value = member(obj, prefix, key, err);
-	char what[80];
 
 	if (!value)
 		return false;
 	if (!json_is_string(value))
 		return bad(err, prefix, key, "must be a string");
 	*out = (struct str){json_string_value(value), json_string_length(value)};
-	if (out->len < min || out->len > max) {
-		snprintf(what, sizeof(what), "must be %zu to %zu bytes long", min, max);
-		return bad(err, prefix, key, what);
-	}
 	return true;
+}
+
+static bool within(size_t len, size_t min, size_t max, const char *unit,
+		   const char *prefix, const char *key, struct err *err)
+{
+	char what[80];
+
+	if (len >= min && len <= max)
+		return true;
+	snprintf(what, sizeof(what), "must be %zu to %zu %s long", min, max, unit);
+	return bad(err, prefix, key, what);
+}
+
+bool js_str_at(json_t *obj, const char *prefix, const char *key, size_t min, size_t max,
+	       struct str *out, struct err *err)
+{
+	return read_str(obj, prefix, key, out, err) &&
+	       within(out->len, min, max, "bytes", prefix, key, err);
+}
+
+bool js_text_at(json_t *obj, const char *prefix, const char *key, size_t min, size_t max,
+		struct str *out, struct err *err)
+{
+	return read_str(obj, prefix, key, out, err) &&
+	       within(str_characters(*out), min, max, "characters", prefix, key, err);
 }
 
 bool js_int_at(json_t *obj, const char *prefix, const char *key, int64_t min, int64_t max,

@@ -34,14 +34,18 @@ bool js_only(json_t *obj, const char *path, const char *const *allowed, struct e
 bool js_str_at(json_t *obj, const char *prefix, const char *key, size_t min, size_t max,
 	       struct str *out, struct err *err);
 /* Whole numbers; 1.0 is refused, so is "1". */
+/* The same, lengths in characters: text for people. */
+bool js_text_at(json_t *obj, const char *prefix, const char *key, size_t min, size_t max,
+		struct str *out, struct err *err);
 bool js_int_at(json_t *obj, const char *prefix, const char *key, int64_t min, int64_t max,
 	       int64_t *out, struct err *err);
 /* Amount in cents: number or decimal; at most two decimals; min..max in cents. */
 bool js_money_at(json_t *obj, const char *prefix, const char *key, int64_t min,
 		 int64_t max, int64_t *cents, struct err *err);
 
-#define js_str(obj, key, min, max, out, err) js_str_at(obj, "", key, min, max, out, err)
-#define js_int(obj, key, min, max, out, err) js_int_at(obj, "", key, min, max, out, err)
+#define js_str(obj, key, min, max, out, err)  js_str_at(obj, "", key, min, max, out, err)
+#define js_text(obj, key, min, max, out, err) js_text_at(obj, "", key, min, max, out, err)
+#define js_int(obj, key, min, max, out, err)  js_int_at(obj, "", key, min, max, out, err)
 #define js_money(obj, key, min, max, out, err) \
 	js_money_at(obj, "", key, min, max, out, err)
 

@@ -122,6 +122,15 @@ bool str_utf8_ok(struct str s)
 	return true;
 }
 
+size_t str_characters(struct str s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s.len; i++)
+		n += ((unsigned char)s.at[i] & 0xc0) != 0x80;
+	return n;
+}
+
 void str_hex(char *dst, const void *bytes, size_t n)
 {
 	static const char digits[] = "0123456789abcdef";

@@ -62,6 +62,8 @@ bool str_i64(struct str s, int64_t *out);
 
 /* Is it well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms)? */
 bool str_utf8_ok(struct str s);
+/* Code points of UTF-8, as columns and contracts count. */
+size_t str_characters(struct str s);
 
 /* dst must hold 2 * n + 1 bytes; lower case. */
 void str_hex(char *dst, const void *bytes, size_t n);

@@ -61,13 +61,10 @@ static void finish(struct address_query *query, enum address_end end, const char
 	query->done(query->arg);
 }
 
-/* A name is a greeting: one that has controls, or does not fit, is left out. */
+/* A name is a greeting: one that is no good, or does not fit, is left out. */
 static void take_name(struct known *known, struct str name)
 {
-	for (size_t i = 0; i < name.len; i++)
-		if ((unsigned char)name.at[i] < ' ')
-			name.len = 0;
-	str_copy(known->name, sizeof(known->name), name);
+	str_copy(known->name, sizeof(known->name), mail_name_ok(name) ? name : STR(""));
 }
 
 static bool remember(struct known *known, int64_t user_id, struct str body,

@@ -30,6 +30,23 @@ bool mail_address_ok(struct str address)
 	return !memchr(at + 1, '@', (size_t)(address.at + address.len - at - 1));
 }
 
+static bool is_inner_dot(struct str s, size_t i)
+{
+	return s.at[i] == '.' && i > 0 && i + 1 < s.len && s.at[i - 1] != ' ' &&
+	       s.at[i + 1] != ' ';
+}
+
+bool mail_name_ok(struct str name)
+{
+	for (size_t i = 0; i < name.len; i++) {
+		unsigned char c = (unsigned char)name.at[i];
+
+		if (c < ' ' || c == 127 || strchr("/@:<>", c) || is_inner_dot(name, i))
+			return false;
+	}
+	return true;
+}
+
 static void base64(FILE *out, const unsigned char *in, size_t n)
 {
 	static const char digits[] =

@@ -15,6 +15,11 @@
  * name a second recipient. */
 bool mail_address_ok(struct str address);
 
+/* May a mail greet somebody by this name? Addresses are not verified: who signs up with
+ * somebody else's must not write to him through us, so nothing that a reader's program
+ * could make a link of. */
+bool mail_name_ok(struct str name);
+
 /* The whole message with CRLF ends, zero-terminated; owned by the caller. The
  * Message-ID is the same for the same event, so that a mail sent twice can be
  * recognised. `name` is who to greet ("" for nobody). */

@@ -204,8 +204,8 @@ static bool read_request(json_t *doc, struct notice *out, struct err *err)
 
 	if (!js_only(doc, "", allowed, err) ||
 	    !js_int(doc, "user_id", 1, INT64_MAX, &out->user_id, err) ||
-	    !js_str(doc, "subject", 1, NOTICE_SUBJECT_MAX, &subject, err) ||
-	    !js_str(doc, "body", 1, NOTICE_BODY_MAX, &body, err))
+	    !js_text(doc, "subject", 1, NOTICE_SUBJECT_MAX, &subject, err) ||
+	    !js_text(doc, "body", 1, NOTICE_BODY_MAX, &body, err))
 		return false;
 	if (!one_line(subject))
 		return err_field(err, "subject", "subject must be one line of text");

@@ -15,11 +15,11 @@
 
 #define NOTICE_EVENT_MAX   64
 #define NOTICE_TYPE_MAX    32
-#define NOTICE_SUBJECT_MAX 200   /* bytes */
-#define NOTICE_BODY_MAX    16000 /* bytes */
+#define NOTICE_SUBJECT_MAX 200   /* characters */
+#define NOTICE_BODY_MAX    10000 /* characters */
 #define NOTICE_ERROR_MAX   250
-/* One as JSON, with every byte escaped. */
-#define NOTICE_JSON_MAX (8 * (NOTICE_SUBJECT_MAX + NOTICE_BODY_MAX) + 1024)
+/* One as JSON: six bytes for each character at most. */
+#define NOTICE_JSON_MAX (6 * (NOTICE_SUBJECT_MAX + NOTICE_BODY_MAX) + 1024)
 
 enum notice_state { NOTICE_PENDING, NOTICE_SENDING, NOTICE_SENT, NOTICE_FAILED };
 

@@ -46,32 +46,11 @@ static bool has_control(struct str s, bool lines_ok)
 	return false;
 }
 
-static size_t characters(struct str s)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < s.len; i++)
-		n += ((unsigned char)s.at[i] & 0xc0) != 0x80;
-	return n;
-}
-
-/* A limit in characters, as the columns count; UTF-8 has up to 4 bytes for one. */
-static bool read_text(json_t *body, const char *key, size_t min, size_t max,
-		      struct str *out, struct err *err)
-{
-	if (!js_str(body, key, min, 4 * max, out, err))
-		return false;
-	if (characters(*out) > max)
-		return err_field(err, key, "%s must be %zu to %zu characters long", key,
-				 min, max);
-	return true;
-}
-
 /* One line of text that is more than blanks. */
 static bool read_line(json_t *body, const char *key, size_t max, struct str *out,
 		      struct err *err)
 {
-	if (!read_text(body, key, 1, max, out, err))
+	if (!js_text(body, key, 1, max, out, err))
 		return false;
 	if (has_control(*out, false))
 		return err_field(err, key, "%s must not contain control characters", key);
@@ -100,15 +79,14 @@ static bool read_optional(json_t *body, struct product *product, struct err *err
 	product->description = STR("");
 	product->image_url = STR_NONE;
 	if (js_has(body, "description") &&
-	    !read_text(body, "description", 0, DESCRIPTION_MAX, &product->description,
-		       err))
+	    !js_text(body, "description", 0, DESCRIPTION_MAX, &product->description, err))
 		return false;
 	if (has_control(product->description, true))
 		return err_field(err, "description",
 				 "description must not contain control characters");
 	if (js_has(body, "image_url")) {
-		if (!js_str(body, "image_url", 1, IMAGE_URL_MAX, &product->image_url,
-			    err))
+		if (!js_text(body, "image_url", 1, IMAGE_URL_MAX, &product->image_url,
+			     err))
 			return false;
 		if (!image_url_ok(product->image_url))
 			return err_field(err, "image_url",
@@ -271,7 +249,7 @@ bool product_pattern(char *dst, struct str q)
 {
 	size_t n = 0;
 
-	if (q.len > 4 * QUERY_MAX || characters(q) > QUERY_MAX)
+	if (q.len > 4 * QUERY_MAX || str_characters(q) > QUERY_MAX)
 		return false;
 	dst[n++] = '%';
 	for (size_t i = 0; i < q.len; i++) {

@@ -109,18 +109,9 @@ bool user_email(struct str text, char *out, struct err *err)
 
 /* ---- name and password ---- */
 
-static size_t count_characters(struct str text)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < text.len; i++)
-		n += ((unsigned char)text.at[i] & 0xc0) != 0x80;
-	return n;
-}
-
 bool user_name_ok(struct str name, struct err *err)
 {
-	size_t n = count_characters(name);
+	size_t n = str_characters(name);
 
 	if (n < 1 || n > USER_NAME_MAX || !str_utf8_ok(name))
 		return err_field(err, "name", "name must have 1 to %d characters",
@@ -137,7 +128,7 @@ bool user_name_ok(struct str name, struct err *err)
 
 bool user_password_ok(struct str password, const char *field, struct err *err)
 {
-	size_t n = count_characters(password);
+	size_t n = str_characters(password);
 
 	if (n < USER_PASSWORD_MIN || n > USER_PASSWORD_MAX || !str_utf8_ok(password))
 		return err_field(err, field, "%s must have %d to %d characters", field,
@@ -177,7 +168,7 @@ static bool read_old_password(json_t *body, const char *key, struct str *out,
 
 	if (!js_str(body, key, 0, TEXT_MAX, out, err))
 		return false;
-	n = count_characters(*out);
+	n = str_characters(*out);
 	return (n >= 1 && n <= USER_PASSWORD_MAX) ||
 	       err_field(err, key, "%s must have 1 to %d characters", key,
 			 USER_PASSWORD_MAX);

@@ -217,6 +217,9 @@ def test_a_message_by_hand_is_safe_and_sent_once(shop, customer):
     user, token, email = customer
     body = {"user_id": user, "subject": "Grüße =?x?=", "body": ".\n.hidden\r\nBcc: evil@example.com\n\nEnd"}
     assert shop.api("POST", "/api/notifications", json=body, token=token).status_code == 403
+    for long in ({"subject": "ü" * 201}, {"body": "語" * 10001}):
+        answer = shop.api("POST", "/api/notifications", json={**body, **long}, token="admin")
+        assert answer.status_code == 400 and answer.json()["errors"][0]["field"] == next(iter(long))
     for subject in ("a\r\nBcc: evil@example.com", "a\nb", "", "x" * 201, "a\u0000b"):
         assert shop.api("POST", "/api/notifications", json={**body, "subject": subject}, token="admin").status_code == 400
     key = secrets.token_hex(8)

@@ -209,6 +209,50 @@ static void addresses_are_one_mailbox(void **state)
 	assert_false(mail_address_ok(STR_NONE));
 }
 
+/* `n` characters of two bytes each. */
+static bool subject_of(size_t n)
+{
+	char subject[2 * (NOTICE_SUBJECT_MAX + 1) + 1] = "";
+	char body[sizeof(subject) + 64];
+	struct notice notice;
+	bool ok;
+
+	for (size_t i = 0; i < n; i++)
+		memcpy(subject + 2 * i, "\xc3\xa4", 2);
+	snprintf(body, sizeof(body), "{\"user_id\":7,\"subject\":\"%s\",\"body\":\"b\"}",
+		 subject);
+	ok = request(body, NULL, &notice);
+	notice_fini(&notice);
+	return ok;
+}
+
+static void lengths_are_in_characters(void **state)
+{
+	(void)state;
+	assert_true(subject_of(NOTICE_SUBJECT_MAX));
+	assert_false(subject_of(NOTICE_SUBJECT_MAX + 1));
+}
+
+static void greets_nobody_with_a_link(void **state)
+{
+	static const char *const good[] = {"Ada", "Dr. Ada Lovelace", "Zo\xc3\xab",
+					   "Ada L.", "O'Neil, Ada"};
+	static const char *const bad[] = {"http://evil.example",
+					  "see evil.example",
+					  "www.evil.example now",
+					  "me@evil.example",
+					  "a\nb",
+					  "<b>"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(good); i++)
+		if (!mail_name_ok(str_from(good[i])))
+			fail_msg("left out: %s", good[i]);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		if (mail_name_ok(str_from(bad[i])))
+			fail_msg("taken: %s", bad[i]);
+}
+
 static char *mail(const char *subject, const char *body, const char *name)
 {
 	struct notice notice = {.event_id = "order:7:created",
@@ -267,6 +311,8 @@ int main(void)
 		cmocka_unit_test(pauses_grow_to_ten_minutes),
 		cmocka_unit_test(the_pace_is_kept),
 		cmocka_unit_test(addresses_are_one_mailbox),
+		cmocka_unit_test(greets_nobody_with_a_link),
+		cmocka_unit_test(lengths_are_in_characters),
 		cmocka_unit_test(a_plain_mail),
 		cmocka_unit_test(a_mail_in_other_letters),
 	};
