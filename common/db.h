@@ -188,6 +188,9 @@ enum db_tx_end {
 /* Begins, runs fn, COMMIT. `fn` may run several times: it must reset what it fills. */
 enum db_tx_end db_tx(struct db_conn *conn, db_tx_fn fn, void *arg, struct err *err)
 	__attribute__((warn_unused_result));
+/* How a job ends that leaves the unknown to whoever asked for the change: ERR_TIMEOUT
+ * then, never ERR_BUSY, which says that nothing was done. */
+bool db_tx_ok(enum db_tx_end end, struct err *err) __attribute__((warn_unused_result));
 
 /* --migrate: applies DIR/NNNN_name.sql in order under a named lock, records
  * them in `schema_migrations` with their checksum; a changed old file is an

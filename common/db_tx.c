@@ -150,3 +150,12 @@ enum db_tx_end db_tx(struct db_conn *conn, db_tx_fn fn, void *arg, struct err *e
 	}
 	return tx.end;
 }
+
+bool db_tx_ok(enum db_tx_end end, struct err *err)
+{
+	if (end == DB_TX_UNKNOWN)
+		return err_set(err, ERR_TIMEOUT,
+			       "the database went away while the change was stored; "
+			       "look whether it happened");
+	return end != DB_TX_FAILED;
+}

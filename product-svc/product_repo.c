@@ -100,16 +100,6 @@ void product_repo_list(struct db_pool *pool, struct product_list *list, db_done 
 
 /* ---- changing the catalogue ---- */
 
-/* These changes carry no key, so whether one happened is for the caller to see. */
-static bool tx_ended(enum db_tx_end end, struct err *err)
-{
-	if (end == DB_TX_UNKNOWN)
-		return err_set(err, ERR_TIMEOUT,
-			       "the database went away while the change was stored; "
-			       "look whether it happened");
-	return end != DB_TX_FAILED;
-}
-
 /* Tells all instances. Last in its transaction: the row is locked until the commit,
  * for every change of the catalogue; the product is locked before it, always. */
 static bool mark_changed(struct db_conn *conn, struct str id, struct err *err)
@@ -184,7 +174,7 @@ static enum db_verdict create_tx(struct db_conn *conn, void *arg, struct err *er
 
 static bool create_job(struct db_conn *conn, void *arg, struct err *err)
 {
-	return tx_ended(db_tx(conn, create_tx, arg, err), err);
+	return db_tx_ok(db_tx(conn, create_tx, arg, err), err);
 }
 
 void product_repo_create(struct db_pool *pool, struct product_change *change,
@@ -241,7 +231,7 @@ static enum db_verdict replace_tx(struct db_conn *conn, void *arg, struct err *e
 
 static bool replace_job(struct db_conn *conn, void *arg, struct err *err)
 {
-	return tx_ended(db_tx(conn, replace_tx, arg, err), err);
+	return db_tx_ok(db_tx(conn, replace_tx, arg, err), err);
 }
 
 void product_repo_replace(struct db_pool *pool, struct product_change *change,
@@ -269,7 +259,7 @@ static enum db_verdict remove_tx(struct db_conn *conn, void *arg, struct err *er
 
 static bool remove_job(struct db_conn *conn, void *arg, struct err *err)
 {
-	return tx_ended(db_tx(conn, remove_tx, arg, err), err);
+	return db_tx_ok(db_tx(conn, remove_tx, arg, err), err);
 }
 
 void product_repo_remove(struct db_pool *pool, struct product_change *change,
@@ -356,12 +346,12 @@ static bool stock_job(struct db_conn *conn, void *arg, struct err *err)
 	enum db_tx_end end = db_tx(conn, stock_tx, arg, err);
 
 	if (end != DB_TX_UNKNOWN)
-		return tx_ended(end, err);
+		return db_tx_ok(end, err);
 	/* The key makes a second run safe: it finds the row if the first one counted,
 	 * and waits for the product's lock while that is still being decided. One that
 	 * fails has found out nothing. */
 	end = db_tx(conn, stock_tx, arg, err);
-	return tx_ended(end == DB_TX_FAILED ? DB_TX_UNKNOWN : end, err);
+	return db_tx_ok(end == DB_TX_FAILED ? DB_TX_UNKNOWN : end, err);
 }
 
 void product_repo_stock(struct db_pool *pool, struct stock_change *change, db_done done)
