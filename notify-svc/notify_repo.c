@@ -113,18 +113,11 @@ void notify_repo_store(struct db_pool *db, struct notice_store *store, db_done d
 
 /* ---- add ---- */
 
-static bool add_job(struct db_conn *conn, void *arg, struct err *err)
+static bool read_stored(struct db_conn *conn, struct notice_add *add, struct err *err)
 {
-	struct notice_add *add = arg;
-	struct db_arg args[COLUMNS_NEW];
 	struct db_rows *rows;
-	uint64_t stored;
 	bool found;
 
-	bind_notice(add->notice, args);
-	if (!db_exec_many(conn, &insert, args, COLUMNS_NEW, 1, &stored, err))
-		return false;
-	add->fresh = stored == 1;
 	if (!db_query(conn, &rows, err,
 		      "SELECT " COLUMNS " FROM notifications"
 		      " WHERE event_id = ? AND channel = 'email'",
@@ -135,6 +128,25 @@ static bool add_job(struct db_conn *conn, void *arg, struct err *err)
 		add->stored = row_notice(rows, 0);
 	db_rows_free(rows);
 	return found || err_set(err, ERR_INTERNAL, "the notification has vanished");
+}
+
+static enum db_verdict add_tx(struct db_conn *conn, void *arg, struct err *err)
+{
+	struct notice_add *add = arg;
+	struct db_arg args[COLUMNS_NEW];
+	uint64_t stored;
+
+	notice_fini(&add->stored);
+	bind_notice(add->notice, args);
+	if (!db_exec_many(conn, &insert, args, COLUMNS_NEW, 1, &stored, err))
+		return DB_FAIL;
+	add->fresh = stored == 1;
+	return read_stored(conn, add, err) ? DB_COMMIT : DB_FAIL;
+}
+
+static bool add_job(struct db_conn *conn, void *arg, struct err *err)
+{
+	return db_tx_ok(db_tx(conn, add_tx, arg, err), err);
 }
 
 void notify_repo_add(struct db_pool *db, struct notice_add *add, db_done done, void *arg)

@@ -153,16 +153,7 @@ static enum db_verdict cancel_tx(struct db_conn *conn, void *arg, struct err *er
 
 static bool cancel_job(struct db_conn *conn, void *arg, struct err *err)
 {
-	switch (db_tx(conn, cancel_tx, arg, err)) {
-	case DB_TX_COMMITTED:
-	case DB_TX_ROLLED_BACK: return true;
-	case DB_TX_FAILED: return false;
-	case DB_TX_UNKNOWN: break;
-	}
-	/* Repeating a cancellation is harmless, so the client may simply ask again. */
-	err_set(err, ERR_BUSY, "the cancellation may not have been stored; try again");
-	err->retry_after_s = 1;
-	return false;
+	return db_tx_ok(db_tx(conn, cancel_tx, arg, err), err);
 }
 
 void order_repo_cancel(struct order_repo *repo, struct order_cancel *cancel, db_done done,
