@@ -54,11 +54,11 @@ void handle_user_patch(struct http_req *req, void *arg);
 void handle_internal_user(struct http_req *req, void *arg);
 
 /* signup.c - makes a user: hash -> insert -> `reply`, which answers the request.
- * Failures are answered here. */
+ * Failures are answered here. `admin_id`: see user_repo.h. */
 typedef void (*signup_reply)(struct app *app, struct http_req *req,
 			     const struct user *user);
-void signup(struct app *app, struct http_req *req, const struct user_wish *wish,
-	    signup_reply reply);
+void signup(struct app *app, struct http_req *req, int64_t admin_id,
+	    const struct user_wish *wish, signup_reply reply);
 
 /* caller.c */
 /* Who is calling? An anonymous caller passes in demo mode only. */
@@ -69,5 +69,8 @@ bool caller_of(struct app *app, struct http_req *req, struct caller *caller,
 bool caller_of_user(struct app *app, struct http_req *req, bool change,
 		    struct caller *caller, int64_t *user_id, struct err *err)
 	__attribute__((warn_unused_result));
+/* Whose right as an admin does it take to change this user? 0: nobody's, it is the own
+ * record, or a service asks. */
+int64_t caller_admin_id(const struct caller *caller, int64_t user_id);
 
 #endif

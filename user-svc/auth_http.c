@@ -58,7 +58,7 @@ void handle_register(struct http_req *req, void *arg)
 		http_reply_err(req, &err);
 		return;
 	}
-	signup(arg, req, &wish, registered);
+	signup(arg, req, 0, &wish, registered);
 }
 
 /* ---- POST /api/auth/login   check -> find -> compare -> reply ---- */

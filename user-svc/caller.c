@@ -16,3 +16,8 @@ bool caller_of_user(struct app *app, struct http_req *req, bool change,
 		return err_set(err, ERR_UNAUTHORIZED, "sign in first");
 	return auth_may_act_for(app->auth, caller, *user_id, err);
 }
+
+int64_t caller_admin_id(const struct caller *caller, int64_t user_id)
+{
+	return caller->user_id == user_id ? 0 : caller->user_id;
+}

@@ -5,6 +5,7 @@
 struct signup {
 	struct app *app;
 	struct http_req *req;
+	int64_t admin_id;
 	struct user user;
 	struct password_job password;
 	signup_reply reply;
@@ -13,13 +14,14 @@ struct signup {
 static void signup_hashed(const struct err *err, void *arg);
 static void signup_stored(const struct err *err, void *arg);
 
-void signup(struct app *app, struct http_req *req, const struct user_wish *wish,
-	    signup_reply reply)
+void signup(struct app *app, struct http_req *req, int64_t admin_id,
+	    const struct user_wish *wish, signup_reply reply)
 {
 	struct signup *s = http_alloc(req, sizeof(*s));
 
 	s->app = app;
 	s->req = req;
+	s->admin_id = admin_id;
 	s->reply = reply;
 	s->user.role = wish->role;
 	str_copy(s->user.name, sizeof(s->user.name), wish->name);
@@ -39,7 +41,7 @@ static void signup_hashed(const struct err *err, void *arg)
 	}
 	str_copy(s->user.hash, sizeof(s->user.hash), str_from(s->password.hash));
 	http_action(s->req, "storing the user");
-	user_repo_insert(s->app->db, &s->user, signup_stored, s);
+	user_repo_insert(s->app->db, s->admin_id, &s->user, signup_stored, s);
 }
 
 static void signup_stored(const struct err *err, void *arg)

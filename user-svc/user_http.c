@@ -106,7 +106,7 @@ void handle_user_create(struct http_req *req, void *arg)
 		http_reply_err(req, &err);
 		return;
 	}
-	signup(app, req, &wish, created);
+	signup(app, req, caller.user_id, &wish, created);
 }
 
 /* ---- DELETE /api/users/:id   check -> mark -> reply ---- */
@@ -134,5 +134,6 @@ void handle_user_remove(struct http_req *req, void *arg)
 		return;
 	}
 	http_action(req, "deleting the user");
-	user_repo_remove(app->db, &lookup->user, removed, lookup);
+	user_repo_remove(app->db, caller_admin_id(&caller, lookup->user.id),
+			 &lookup->user, removed, lookup);
 }

@@ -18,6 +18,7 @@ struct patch {
 	struct user before;
 	struct password_job password;
 	struct user_change change;
+	int64_t admin_id; /* see user_repo.h */
 };
 
 static void patch_found(const struct err *err, void *arg);
@@ -49,6 +50,9 @@ static bool patch_check(struct patch *patch, bool *prove, struct err *err)
 	if (*prove && !wish->current_password.at)
 		return err_field(err, "current_password",
 				 "is needed to set a new password");
+	patch->admin_id = wish->has_role || (wish->password.at && admin)
+				  ? caller.user_id
+				  : caller_admin_id(&caller, patch->change.id);
 	return true;
 }
 
@@ -137,7 +141,7 @@ static void patch_store(struct patch *patch)
 	change->has_role = patch->wish.has_role;
 	change->role = patch->wish.role;
 	http_action(patch->req, "storing the user");
-	user_repo_update(patch->app->db, change, patch_stored, patch);
+	user_repo_update(patch->app->db, patch->admin_id, change, patch_stored, patch);
 }
 
 static void patch_stored(const struct err *err, void *arg)

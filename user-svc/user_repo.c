@@ -12,6 +12,7 @@ struct call {
 	db_job job;
 	db_done done;
 	void *arg;
+	int64_t admin_id; /* of a change */
 };
 
 static bool run_call(struct db_conn *conn, void *arg, struct err *err)
@@ -29,12 +30,12 @@ static void call_done(const struct err *err, void *arg)
 	free(call);
 }
 
-static void start(struct db_pool *db, db_job job, void *subject, db_done done, void *arg)
+static void start(struct db_pool *db, db_job run, struct call call)
 {
-	struct call *call = xcalloc(1, sizeof(*call));
+	struct call *kept = xcalloc(1, sizeof(*kept));
 
-	*call = (struct call){.subject = subject, .job = job, .done = done, .arg = arg};
-	db_run(db, run_call, call_done, call);
+	*kept = call;
+	db_run(db, run, call_done, kept);
 }
 
 /* ---- reading ---- */
@@ -96,12 +97,12 @@ static bool find_by_email(struct db_conn *conn, void *arg, struct err *err)
 
 void user_repo_by_id(struct db_pool *db, struct user *user, db_done done, void *arg)
 {
-	start(db, find_by_id, user, done, arg);
+	start(db, run_call, (struct call){user, find_by_id, done, arg, 0});
 }
 
 void user_repo_by_email(struct db_pool *db, struct user *user, db_done done, void *arg)
 {
-	start(db, find_by_email, user, done, arg);
+	start(db, run_call, (struct call){user, find_by_email, done, arg, 0});
 }
 
 bool user_repo_read(struct db_conn *conn, int64_t id, struct user *user, struct err *err)
@@ -200,20 +201,52 @@ static bool mark_deleted(struct db_conn *conn, void *arg, struct err *err)
 	return db_affected(conn) == 1 || not_found(err);
 }
 
-void user_repo_insert(struct db_pool *db, struct user *user, db_done done, void *arg)
+/* Locks the row, so that who takes the right away waits, or comes first. */
+static bool is_admin_still(struct db_conn *conn, int64_t admin_id, struct err *err)
 {
-	start(db, insert, user, done, arg);
+	struct db_rows *rows;
+	bool found;
+
+	if (!db_query(conn, &rows, err,
+		      "SELECT id FROM users WHERE id = ? AND role = 'admin' "
+		      "AND deleted_at IS NULL FOR UPDATE",
+		      DB_I(admin_id)))
+		return false;
+	found = db_rows_count(rows) == 1;
+	db_rows_free(rows);
+	return found || err_set(err, ERR_FORBIDDEN,
+				"you are an administrator no more; sign in again");
 }
 
-void user_repo_update(struct db_pool *db, struct user_change *change, db_done done,
-		      void *arg)
+static enum db_verdict change_tx(struct db_conn *conn, void *arg, struct err *err)
 {
-	start(db, update, change, done, arg);
+	const struct call *call = arg;
+	bool may = !call->admin_id || is_admin_still(conn, call->admin_id, err);
+
+	return may && call->job(conn, call->subject, err) ? DB_COMMIT : DB_FAIL;
 }
 
-void user_repo_remove(struct db_pool *db, struct user *user, db_done done, void *arg)
+static bool run_change(struct db_conn *conn, void *arg, struct err *err)
 {
-	start(db, mark_deleted, user, done, arg);
+	return db_tx_ok(db_tx(conn, change_tx, arg, err), err);
+}
+
+void user_repo_insert(struct db_pool *db, int64_t admin_id, struct user *user,
+		      db_done done, void *arg)
+{
+	start(db, run_change, (struct call){user, insert, done, arg, admin_id});
+}
+
+void user_repo_update(struct db_pool *db, int64_t admin_id, struct user_change *change,
+		      db_done done, void *arg)
+{
+	start(db, run_change, (struct call){change, update, done, arg, admin_id});
+}
+
+void user_repo_remove(struct db_pool *db, int64_t admin_id, struct user *user,
+		      db_done done, void *arg)
+{
+	start(db, run_change, (struct call){user, mark_deleted, done, arg, admin_id});
 }
 
 bool user_repo_put_admin(struct db_conn *conn, const struct user *user, struct err *err)

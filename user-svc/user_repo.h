@@ -17,8 +17,15 @@
 void user_repo_by_id(struct db_pool *db, struct user *user, db_done done, void *arg);
 void user_repo_by_email(struct db_pool *db, struct user *user, db_done done, void *arg);
 
+/*
+ * Changes.  `admin_id`: whose right as an administrator this one needs (0: it needs
+ * none). A token may be older than the loss of the right, so that is looked up in the
+ * same transaction: ERR_FORBIDDEN.  ERR_TIMEOUT: it may have been done.
+ */
+
 /* Stores a new user; fills id and created_ms. */
-void user_repo_insert(struct db_pool *db, struct user *user, db_done done, void *arg);
+void user_repo_insert(struct db_pool *db, int64_t admin_id, struct user *user,
+		      db_done done, void *arg);
 
 struct user_change {
 	int64_t id;
@@ -27,11 +34,12 @@ struct user_change {
 	enum user_role role;
 	struct user user; /* afterwards */
 };
-void user_repo_update(struct db_pool *db, struct user_change *change, db_done done,
-		      void *arg);
+void user_repo_update(struct db_pool *db, int64_t admin_id, struct user_change *change,
+		      db_done done, void *arg);
 
 /* Only users->id is read. */
-void user_repo_remove(struct db_pool *db, struct user *user, db_done done, void *arg);
+void user_repo_remove(struct db_pool *db, int64_t admin_id, struct user *user,
+		      db_done done, void *arg);
 
 /* Reading on a worker, for flights (flight.h). The hash stays empty. */
 bool user_repo_read(struct db_conn *conn, int64_t id, struct user *user, struct err *err)
