@@ -1,5 +1,5 @@
-"""Proxies before the database: one cuts connections at COMMIT, before the server has got it or after it was carried
-out, when only the answer is lost; one holds up a statement."""
+"""Proxies before the database: some cut connections at COMMIT, or at any request, before the server has got it or
+after it was carried out, when only the answer is lost; one holds up a statement."""
 
 import asyncio
 import threading
@@ -45,3 +45,29 @@ class HoldProxy(Proxy):
             while not self.go_on.is_set():
                 await asyncio.sleep(0.01)
         return data
+
+
+class CutOnce(Proxy):
+    """Cuts at one request, whatever it is: the one of the given number from `arm` on."""
+
+    def __init__(self, port):
+        self.left, self.where = 0, None
+        super().__init__(port)
+
+    def arm(self, number, where):
+        self.left, self.where = number, where
+
+    def disarm(self):
+        """Was there a request of that number?"""
+        left, self.left = self.left, 0
+        return left == 0
+
+    async def request(self, link, data):
+        if self.left == 0:
+            return data
+        self.left -= 1
+        if self.left:
+            return data
+        if self.where == "after":
+            self.lost.add(link)
+        return None if self.where == "before" else data
