@@ -46,8 +46,8 @@ def _pods():
             ),
             stat(
                 "Jobs failed",
-                f"sum(kube_job_status_failed{{{SHOP}}}) or vector(0)",
-                "Migrations, topics.",
+                f'sum(kube_job_failed{{{SHOP},condition="true"}}) or vector(0)',
+                "Given up: migrations, topics.",
                 thresholds=bad_if_any(),
             ),
             graph(
