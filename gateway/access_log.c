@@ -111,6 +111,7 @@ void access_log(const struct exchange *x)
 		LOG_SLICE("trace_id", trace_id(x->traceparent)),
 		LOG_STR("listener", listener_names[x->client->listener]),
 		LOG_STR("peer", x->client->peer),
+		LOG_STR("client", x->from),
 		LOG_STR("method", http_method_name(x->head.method)),
 		LOG_SLICE("path", x->head.path),
 		LOG_STR("route", x->route ? x->route->pattern : NULL),

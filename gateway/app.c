@@ -79,11 +79,21 @@ static void count_addresses(void *arg)
 	}
 }
 
+static bool read_proxies(struct proxies *proxies, const struct app *app, struct err *err)
+{
+	return proxies_init(proxies, app->settings.trusted_proxies, err) ||
+	       err_wrap(err, "TRUSTED_PROXIES");
+}
+
 bool app_check(void *arg, struct err *err)
 {
 	const struct app *app = arg;
+	struct proxies proxies;
 	struct routes *routes;
 
+	if (!read_proxies(&proxies, app, err))
+		return false;
+	proxies_fini(&proxies);
 	settings_export(&app->settings);
 	routes = routes_load(app->settings.routes_file, err);
 	routes_unref(routes);
@@ -95,6 +105,8 @@ bool app_start(void *arg, struct service *service, struct err *err)
 	struct app *app = arg;
 
 	app->service = service;
+	if (!read_proxies(&app->proxies, app, err))
+		return false;
 	raise_fd_limit();
 	make_metrics(&app->metrics, service_metrics(service));
 	make_cache_metrics(&app->metrics, service_metrics(service));
@@ -126,4 +138,5 @@ void app_stop(void *arg)
 	workers_stop(app);
 	health_free(app->health);
 	routes_unref(app->routes);
+	proxies_fini(&app->proxies);
 }

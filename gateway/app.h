@@ -20,6 +20,7 @@
 #include "log.h"
 #include "loop.h"
 #include "metrics.h"
+#include "proxies.h"
 #include "routes.h"
 #include "service.h"
 #include "settings.h"
@@ -85,6 +86,7 @@ struct gateway_metrics {
 struct app {
 	struct gateway_settings settings;
 	struct auth_settings auth;
+	struct proxies proxies; /* of settings.trusted_proxies */
 	struct service *service;
 	struct gateway_metrics metrics;
 	struct generations generations; /* of what may be stored */

@@ -249,6 +249,8 @@ struct client *client_new(struct worker *worker, enum listener_kind listener, in
 	/* Who connects has something to say; only later it may take its time. */
 	client->deadline_ms = worker->now_ms + HEAD_MS;
 	snprintf(client->peer, sizeof(client->peer), "%s", peer);
+	client->speaks_for_others = listener == LISTENER_PUBLIC &&
+				    proxies_trust(&worker->app->proxies, client->peer);
 	sock_nodelay(fd);
 	sock_init(&client->sock, loop_base(worker->loop), fd, worker->scratch,
 		  &client_ops, client);

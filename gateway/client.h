@@ -16,7 +16,7 @@
 #include "exchange.h"
 #include "sock.h"
 
-#define CLIENT_PEER_MAX 46
+#define CLIENT_PEER_MAX INET6_ADDRSTRLEN
 
 enum client_state {
 	CLIENT_HEAD,
@@ -41,6 +41,7 @@ struct client {
 	unsigned n_requests;
 	size_t lingered; /* bytes dropped */
 	char peer[CLIENT_PEER_MAX];
+	bool speaks_for_others; /* the peer is a trusted proxy */
 };
 
 struct client *client_new(struct worker *worker, enum listener_kind listener, int fd,

@@ -82,6 +82,7 @@ struct exchange *exchange_new(struct client *client, struct str head_text)
 
 	x->worker = client->worker;
 	x->client = client;
+	memcpy(x->from, client->peer, sizeof(x->from));
 	x->routes = routes_ref(client->worker->routes);
 	/* Byte by byte: a head that is yet to be judged may hold anything, also NUL. */
 	x->head_text = xrealloc(NULL, head_text.len);

@@ -54,6 +54,8 @@ struct exchange {
 	/* the request */
 	char *head_text; /* owned; `head` points into it */
 	char *path;      /* owned; normalised and encoded again, as forwarded */
+	/* Who asks: the peer, or whom it speaks for when it is a trusted proxy. */
+	char from[INET6_ADDRSTRLEN];
 	char request_id[REQUEST_ID_MAX + 1];
 	char traceparent[TRACEPARENT_LEN + 1];
 	bool trace_kept; /* came from the client */

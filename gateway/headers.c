@@ -3,6 +3,7 @@
  *
  * What a client says about itself (X-User-*, X-Forwarded-*) never reaches a
  * service; neither do names with '_', which some readers take for '-'.
+ * X-Forwarded-For is written anew: whom a trusted proxy speaks for, then the peer.
  */
 #include "headers.h"
 
@@ -65,6 +66,19 @@ static void add_framing(const struct http_head *head, struct http_text *w)
 		http_text_length(w, head->content_length);
 }
 
+static void add_forwarded_for(const struct exchange *x, struct http_text *w)
+{
+	struct str from = str_from(x->from), peer = str_from(x->client->peer);
+
+	http_text_add(w, STR("X-Forwarded-For: "));
+	if (!str_eq(from, peer)) {
+		http_text_add(w, from);
+		http_text_add(w, STR(", "));
+	}
+	http_text_add(w, peer);
+	http_text_add(w, STR("\r\n"));
+}
+
 void headers_request(const struct exchange *x, const char *authority,
 		     struct evbuffer *out)
 {
@@ -89,7 +103,7 @@ void headers_request(const struct exchange *x, const char *authority,
 			http_text_field(w, field->name, field->value);
 	}
 	add_framing(head, w);
-	http_text_field(w, STR("X-Forwarded-For"), str_from(x->client->peer));
+	add_forwarded_for(x, w);
 	http_text_field(w, STR("X-Forwarded-Proto"), STR("http"));
 	http_text_field(w, STR("X-Request-Id"), str_from(x->request_id));
 	http_text_field(w, STR("traceparent"), str_from(x->traceparent));

@@ -144,6 +144,8 @@ static void answer_expect(struct exchange *x)
 
 void request_begin(struct exchange *x)
 {
+	if (x->client->speaks_for_others)
+		proxies_client(&x->worker->app->proxies, &x->head, x->from);
 	trace_adopt(x);
 	body_init(&x->request, &x->head, 0, x->head.framing == HTTP_CHUNKED);
 	if (!find_route(x) || is_too_much(x) || !authorise(x) || !body_fits(x))

@@ -25,6 +25,9 @@ const struct config_entry gateway_config[] = {
 		"threads; 0 is one for every two cores"),
 	CFG_STR(S, cors_origins, "CORS_ORIGINS", "",
 		"comma-separated origins whose pages may call; none by default"),
+	CFG_STR(S, trusted_proxies, "TRUSTED_PROXIES", "",
+		"comma-separated networks (10.0.0.0/8, fd00::/8) of proxies in front of "
+		"LISTEN whose X-Forwarded-For is believed; none by default"),
 	CFG_INT(S, max_clients, "MAX_CLIENTS", "10000", 1, 1000000,
 		"client connections, all threads together; more are refused"),
 	CFG_INT(S, pool_conns, "POOL_CONNS", "256", 1, 10000,

@@ -10,11 +10,12 @@ struct gateway_settings {
 	char *listen;
 	char *internal_listen;
 	char *routes_file;
-	char *cors_origins;   /* comma-separated; "" turns CORS off */
-	int64_t threads;      /* 0: one for every two cores */
-	int64_t max_clients;  /* of all threads together */
-	int64_t pool_conns;   /* to one endpoint, for each thread */
-	int64_t pool_waiting; /* for one upstream, in each thread */
+	char *cors_origins;    /* comma-separated; "" turns CORS off */
+	char *trusted_proxies; /* networks, see proxies.h */
+	int64_t threads;       /* 0: one for every two cores */
+	int64_t max_clients;   /* of all threads together */
+	int64_t pool_conns;    /* to one endpoint, for each thread */
+	int64_t pool_waiting;  /* for one upstream, in each thread */
 	int64_t pool_wait_ms;
 	int64_t cache_kib; /* in each thread */
 	/* What gateway/routes.json calls ${USER_SVC_URL} and so on. */

@@ -1,0 +1,122 @@
+"""Who asks: the gateway believes X-Forwarded-For of trusted proxies alone.
+
+Of this machine's addresses 127.0.0.1 is anybody, and 127.0.0.2 the proxy.
+"""
+
+import contextlib
+import secrets
+import socket
+
+import pytest
+from gateway_rig import Conn, Gateway, Upstream, reply
+from shop_stack import until
+from test_settings import run
+
+OK = reply(b"ok")
+PROXY, STRANGER = "127.0.0.2", "127.0.0.1"
+
+
+class Seen:
+    """An upstream that keeps the heads that it got."""
+
+    def __init__(self):
+        self.heads = []
+        self.upstream = Upstream(self._run)
+
+    def _run(self, conn, up):
+        while True:
+            _, _, fields, _ = conn.request()
+            self.heads.append(fields)
+            conn.send(OK)
+
+    def last(self, name):
+        return [value for key, value in self.heads[-1] if key == name]
+
+
+@pytest.fixture
+def seen():
+    one = Seen()
+    with one.upstream:
+        yield one
+
+
+def ask(gw, source, *fields, port=None, path="/x"):
+    """The line of the access log that one request from there makes."""
+    with connection(port or gw.http, source) as conn:
+        return asked(gw, conn, *fields, path=path)
+
+
+@contextlib.contextmanager
+def connection(port, source):
+    with socket.create_connection((STRANGER, port), source_address=(source, 0)) as sock:
+        yield Conn(sock)
+
+
+def asked(gw, conn, *fields, path="/x"):
+    mine = secrets.token_hex(8)
+    lines = (f"GET {path} HTTP/1.1", "Host: shop", f"X-Request-Id: {mine}", *fields, "")
+    conn.send("".join(f"{line}\r\n" for line in lines))
+    conn.response()
+    found = lambda: [line for line in gw.log_lines() if line["request_id"] == mine]  # noqa: E731
+    return until(found, 10, "a line of the access log")[0]
+
+
+def told(gw, source, *fields):
+    line = ask(gw, source, *fields)
+    return line["client"], line["peer"]
+
+
+def test_nobody_is_trusted_by_default(seen):
+    with Gateway({"/x": seen.upstream}) as gw:
+        for source in (PROXY, STRANGER):
+            assert told(gw, source, "X-Forwarded-For: 6.6.6.6") == (source, source)
+            assert seen.last("x-forwarded-for") == [source]
+
+
+def test_only_a_trusted_proxy_is_believed(seen):
+    with Gateway({"/x": seen.upstream}, TRUSTED_PROXIES=f"{PROXY}/32, ::1/128") as gw:
+        assert told(gw, PROXY, "X-Forwarded-For: 192.0.2.1") == ("192.0.2.1", PROXY)
+        assert seen.last("x-forwarded-for") == [f"192.0.2.1, {PROXY}"]
+        assert told(gw, STRANGER, "X-Forwarded-For: 192.0.2.1") == (STRANGER, STRANGER)
+        assert seen.last("x-forwarded-for") == [STRANGER]
+        assert told(gw, PROXY) == (PROXY, PROXY)
+        assert seen.last("x-forwarded-for") == [PROXY]
+
+
+def test_what_a_client_says_to_the_proxy_is_not_believed(seen):
+    with Gateway({"/x": seen.upstream}, TRUSTED_PROXIES=f"{PROXY}/32,10.0.0.0/8") as gw:
+        assert told(gw, PROXY, "X-Forwarded-For: 6.6.6.6, 192.0.2.1, 10.0.0.3") == ("192.0.2.1", PROXY)
+        assert seen.last("x-forwarded-for") == [f"192.0.2.1, {PROXY}"]
+        assert told(gw, PROXY, "X-Forwarded-For: 10.0.0.9", "X-Forwarded-For: [2001:db8::1]:443") == ("2001:db8::1", PROXY)
+        assert told(gw, PROXY, "X-Forwarded-For: 192.0.2.1, me") == (PROXY, PROXY)
+        assert seen.last("x-forwarded-for") == [PROXY]
+        for other in ("X-Real-IP", "Forwarded", "X_Forwarded_For", "X-Forwarded"):
+            assert told(gw, PROXY, f"{other}: 6.6.6.6") == (PROXY, PROXY)
+
+
+def test_each_request_of_a_connection_has_its_own_client(seen):
+    with Gateway({"/x": seen.upstream}, TRUSTED_PROXIES=PROXY) as gw, connection(gw.http, PROXY) as conn:
+        assert asked(gw, conn, "X-Forwarded-For: 192.0.2.1")["client"] == "192.0.2.1"
+        assert asked(gw, conn)["client"] == PROXY
+        assert asked(gw, conn, "X-Forwarded-For: 192.0.2.2")["client"] == "192.0.2.2"
+
+
+def test_refused_requests_are_logged_with_their_client_too(seen):
+    with Gateway({"/x": (seen.upstream, {"who": ["user"]})}, TRUSTED_PROXIES=PROXY) as gw:
+        for path, status in (("/nothing", 404), ("/x", 401)):
+            line = ask(gw, PROXY, "X-Forwarded-For: 192.0.2.1", path=path)
+            assert (line["client"], line["status"]) == ("192.0.2.1", status)
+
+
+def test_our_own_services_speak_for_themselves(seen):
+    with Gateway({"/x": seen.upstream}, TRUSTED_PROXIES=PROXY) as gw:
+        line = ask(gw, PROXY, "X-Forwarded-For: 192.0.2.1", port=gw.internal)
+        assert (line["listener"], line["client"]) == ("internal", PROXY)
+
+
+@pytest.mark.parametrize("part", ["10.0.0.0/33", "10.0.0.1/8", "0.0.0.0/0", "nginx", "fd00::/129"])
+def test_a_bad_network_stops_the_start(part):
+    for args in ([], ["--check-config"]):
+        done = run("gateway", *args, TRUSTED_PROXIES=f"192.0.2.0/24,{part}")
+        assert done.returncode == 2
+        assert f"TRUSTED_PROXIES: '{part}'" in done.stderr
