@@ -1,18 +1,23 @@
-"""Who asks: the gateway believes X-Forwarded-For of trusted proxies alone.
+"""Who asks: the gateway believes X-Forwarded-For of trusted proxies alone, and the frontend's nginx tells it whom it serves.
 
 Of this machine's addresses 127.0.0.1 is anybody, and 127.0.0.2 the proxy.
 """
 
 import contextlib
+import os
 import secrets
+import shutil
 import socket
+import subprocess
 
 import pytest
+from alone import free_port
 from gateway_rig import Conn, Gateway, Upstream, reply
-from shop_stack import until
+from shop_stack import ROOT, until
 from test_settings import run
 
 OK = reply(b"ok")
+NGINX = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
 PROXY, STRANGER = "127.0.0.2", "127.0.0.1"
 
 
@@ -120,3 +125,59 @@ def test_a_bad_network_stops_the_start(part):
         done = run("gateway", *args, TRUSTED_PROXIES=f"192.0.2.0/24,{part}")
         assert done.returncode == 2
         assert f"TRUSTED_PROXIES: '{part}'" in done.stderr
+
+
+# ---- the frontend's nginx ----
+
+
+def image_conf(folder, port, gateway):
+    """What the image's entrypoint makes of its template, inside of a whole configuration."""
+    text = (ROOT / "docker" / "nginx" / "default.conf.template").read_text(encoding="utf-8")
+    for name, value in (("NGINX_LOCAL_RESOLVERS", "127.0.0.1"), ("GATEWAY", gateway)):
+        text = text.replace("${" + name + "}", value)
+    text = text.replace("listen 8080;", f"listen 127.0.0.1:{port};").replace("/usr/share/nginx/html", str(ROOT / "frontend"))
+    temps = "".join(f"{kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    return f"pid {folder}/pid;\nevents {{}}\nhttp {{\naccess_log off;\n{temps}{text}}}\n"
+
+
+def stack_conf(folder, port, gateway):
+    text = (ROOT / "tools" / "shopstack" / "nginx.conf.in").read_text(encoding="utf-8")
+    values = {"@PORT@": port, "@GATEWAY@": gateway, "@ROOT@": ROOT / "frontend", "@DIR@": folder, "@LOG@": "off"}
+    for mark, value in values.items():
+        text = text.replace(mark, str(value))
+    return text.replace("daemon off;", "").replace("@USER@", "")
+
+
+@contextlib.contextmanager
+def nginx(conf, folder, gateway):
+    (folder / "tmp").mkdir()
+    port = free_port()
+    (folder / "nginx.conf").write_text(conf(folder, port, f"127.0.0.1:{gateway}"), encoding="utf-8")
+    argv = [NGINX, "-c", str(folder / "nginx.conf"), "-e", "stderr", "-g", "daemon off; master_process off;"]
+    child = subprocess.Popen(argv)
+
+    def listens():
+        assert child.poll() is None
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return True
+        return False
+
+    try:
+        until(listens, 10, "nginx")
+        yield port
+    finally:
+        child.terminate()
+        child.wait(10)
+
+
+@pytest.mark.skipif(not NGINX, reason="needs nginx")
+@pytest.mark.parametrize("conf", [image_conf, stack_conf], ids=["image", "stack"])
+def test_nginx_says_whom_it_serves_and_believes_nobody(tmp_path, seen, conf):
+    paths = ("/api/x", "/api/analytics/stream")
+    with Gateway(dict.fromkeys(paths, seen.upstream), TRUSTED_PROXIES="127.0.0.0/8") as gw:
+        with nginx(conf, tmp_path, gw.http) as port:
+            for path in paths:
+                line = ask(gw, "127.0.0.3", "X-Forwarded-For: 6.6.6.6", port=port, path=path)
+                assert (line["path"], line["client"], line["peer"]) == (path, "127.0.0.3", "127.0.0.1")
+                assert seen.last("x-forwarded-for") == ["127.0.0.3, 127.0.0.1"]

@@ -334,6 +334,16 @@ def test_every_setting_is_known_and_good(overlay, tmp_path):
         check_config(doc, settings, tmp_path)
 
 
+def test_the_gateway_believes_whom_the_network_lets_in(overlay):
+    """Its log names clients only when it trusts who stands in front of it, and on EKS that is the load balancer alone."""
+    gateway = next(doc for doc in programs(overlay) if pod_of(doc)["containers"][0]["name"] == "gateway")
+    trusted = settings_of(overlay, gateway)["TRUSTED_PROXIES"].split(",")
+    policy = overlay.get(("NetworkPolicy", "load-balancer"))
+    if policy:
+        assert trusted == [policy["spec"]["ingress"][0]["from"][0]["ipBlock"]["cidr"]]
+    assert trusted
+
+
 def known_settings(name):
     parts = json.loads(subprocess.run([BIN / name, "--settings-json"], capture_output=True, text=True, check=True).stdout)
     return {entry["name"] for entry in parts}
