@@ -16,7 +16,8 @@ KUBERNETES = "v1.35.0-local-strict"
 # Module and version -> the files with the definitions that we use.
 OPERATORS = {
     "github.com/kedacore/keda/v2@v2.17.2": ["config/crd/bases/keda.sh_scaledobjects.yaml"],
-    "github.com/external-secrets/external-secrets@v0.18.2": [
+    # The commit of v2.8.0: since 2.0 the versions have no name that a Go module may have.
+    "github.com/external-secrets/external-secrets@v1.3.3-0.20260806102745-bf4736a0d7db": [
         "config/crds/bases/external-secrets.io_externalsecrets.yaml",
         "config/crds/bases/external-secrets.io_secretstores.yaml",
     ],
@@ -49,10 +50,15 @@ def strict(schema):
         return [strict(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
-    schema = {key: strict(value) for key, value in schema.items()}
+    schema = {key: members(value) if key == "properties" else strict(value) for key, value in schema.items()}
     if "properties" in schema and not schema.get("x-kubernetes-preserve-unknown-fields"):
         schema.setdefault("additionalProperties", False)
     return schema
+
+
+def members(properties):
+    """One of them may itself be called "properties"."""
+    return {name: strict(schema) for name, schema in properties.items()}
 
 
 def write_crds(folder):

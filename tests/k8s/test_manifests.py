@@ -68,6 +68,14 @@ def test_nothing_secret_is_in_git(overlay):
                 assert value.startswith("/run/secrets/"), name
 
 
+def test_external_secrets_leave_nothing_to_fill_in(overlay):
+    """What the operator's definitions set by themselves, Argo CD would show as a difference for ever."""
+    filled = {"conversionStrategy", "decodingStrategy", "metadataPolicy", "nullBytePolicy"}
+    for doc in of_kind(overlay, "ExternalSecret"):
+        for source in doc["spec"]["dataFrom"]:
+            assert set(source["extract"]) == {"key"} | filled, doc["metadata"]["name"]
+
+
 def test_the_namespace_enforces_restricted(overlay):
     labels = overlay["Namespace", "shop"]["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
