@@ -98,6 +98,13 @@ def test_what_is_scraped_has_the_port_that_the_configuration_looks_for(docs):
             assert port in names, name
 
 
+def test_claims_say_what_they_are(docs):
+    """The API server says it if they do not, and Argo CD shows a difference for ever."""
+    for name, doc in of_kind(docs, "StatefulSet").items():
+        for claim in doc["spec"].get("volumeClaimTemplates", []):
+            assert (claim["apiVersion"], claim["kind"]) == ("v1", "PersistentVolumeClaim"), name
+
+
 def test_alerts_on_eks_go_where_site_env_says():
     folder = ROOT / "k8s" / "monitoring" / "overlays" / "eks"
     settings = (folder / "site.env").read_text(encoding="utf-8").splitlines()
