@@ -234,6 +234,21 @@ def test_policies_open_what_the_settings_name(overlay):
     assert len(seen) >= 3  # database, Kafka, mail
 
 
+@pytest.mark.parametrize(
+    ("url", "block", "port"),
+    [("smtp://relay.internal.example.com:2525", "10.0.80.25/32", 2525), ("smtps://mail.example.com:465", "0.0.0.0/0", 465)],
+)
+def test_the_way_to_any_mail_server_is_open(url, block, port, tmp_path):
+    shutil.copytree(ROOT / "k8s", tmp_path / "k8s")
+    file = tmp_path / "k8s" / "overlays" / "eks" / "site.env"
+    text = re.sub(r"(?m)^SMTP_URL=.*", f"SMTP_URL={url}", file.read_text(encoding="utf-8"))
+    file.write_text(re.sub(r"(?m)^SMTP_CIDR=.*", f"SMTP_CIDR={block}", text), encoding="utf-8")
+    docs = {(doc["kind"], doc["metadata"]["name"]): doc for doc in documents(file.parent)}
+    assert settings_of(docs, docs["Deployment", "notify-svc"])["SMTP_URL"] == url
+    egress = docs["NetworkPolicy", "smtp-clients"]["spec"]["egress"]
+    assert egress == [{"to": [{"ipBlock": {"cidr": block}}], "ports": [{"port": port}]}]
+
+
 def number(file, pattern):
     return int(re.search(pattern, (ROOT / file).read_text(encoding="utf-8"))[1])
 
