@@ -282,6 +282,13 @@ def test_sidecars_reach_their_control_plane(overlay):
         assert any(reaches_istiod(doc["spec"], mark) for doc in of_kind(overlay, "NetworkPolicy")), mark
 
 
+def test_sidecars_end_after_their_programs(overlay):
+    for doc in workloads(overlay):
+        marks = doc["spec"]["template"]["metadata"]
+        if "sidecar.istio.io/inject" in marks["labels"]:
+            assert marks["annotations"]["sidecar.istio.io/nativeSidecar"] == "true", doc["metadata"]["name"]
+
+
 def reaches_istiod(policy, mark):
     wanted = {
         "to": [{
