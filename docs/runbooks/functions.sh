@@ -6,6 +6,7 @@
 #   prom QUERY              what Prometheus says now: prom 'max(shop_outbox_age_seconds)'
 #   sql NAME QUERY          in the schema of a program, as in the manifests of the local overlay
 #   kafka TOOL ARGS...      Kafka's own tools, in the cluster: kafka consumer-groups --list
+#   fresh NAME...           EKS: Secrets as Secrets Manager has them now; returns when they are there: fresh user-svc
 #
 # The images have no shell, so `admin` and `prom` come in by port-forward; kubectl, curl and python3 are all that is needed.
 
@@ -68,4 +69,25 @@ kafka() { # TOOL ARGS...
 	local tool=$1
 	shift
 	kubectl -n shop exec kafka-0 -- "/opt/kafka/bin/kafka-$tool.sh" --bootstrap-server localhost:9092 "$@"
+}
+
+_refreshed() { # NAME
+	kubectl -n shop get externalsecret "$1" -o 'jsonpath={.status.refreshTime}'
+}
+
+# The operator sets refreshTime, in whole seconds, when it has read the secret and written it; not when that failed.
+fresh() { # NAME...
+	local name before now status=0
+	for name in "$@"; do
+		before=$(_refreshed "$name") || return
+		kubectl -n shop annotate externalsecret "$name" "force-sync=$(date +%s)" --overwrite >/dev/null || return
+		for _ in $(seq 60); do
+			now=$(_refreshed "$name")
+			[ -n "$now" ] && [ "$now" != "$before" ] && continue 2
+			sleep "${FRESH_PAUSE:-1}"
+		done
+		echo "$name was not refreshed: kubectl -n shop describe externalsecret $name" >&2
+		status=1
+	done
+	return "$status"
 }
