@@ -154,6 +154,7 @@ TAKEN_IN = {
     "next-schema": ("local", None, set(), set()),
     "keda": ("eks", "keda", {("keda.sh", "ScaledObject")}, REPLICAS),
     "external-metrics": ("eks", "external-metrics", set(), REPLICAS),
+    "kafka-scram": ("eks", None, set(), set()),
     "istio": ("eks", "istio-order-svc", ISTIO, set()),
 }
 

@@ -361,6 +361,23 @@ def test_every_secret_that_a_setting_names_is_mounted(overlay):
                 assert mounted(doc, value), f"{doc['metadata']['name']}: {name}={value}"
 
 
+def test_with_scram_everybody_has_a_login_of_his_own(overlay):
+    if ("ExternalSecret", "kafka-processor") not in overlay:
+        return
+    logins = set()
+    for doc in workloads(overlay):
+        if doc["spec"]["template"]["metadata"]["labels"].get("shop/kafka") != "client":
+            continue
+        settings = settings_of(overlay, doc)
+        assert settings["KAFKA_SECURITY_PROTOCOL"] == "SASL_SSL", doc["metadata"]["name"]
+        assert set(settings["KAFKA_SASL_USERNAME_FILE"].split("/")) > {"run", "secrets", "kafka"}
+        volume = next(one for one in pod_of(doc)["volumes"] if one["name"] == "kafka")
+        secret = overlay["ExternalSecret", volume["secret"]["secretName"]]
+        assert secret["spec"]["dataFrom"][0]["extract"]["key"] == f"AmazonMSK_shop_{doc['metadata']['name']}"
+        logins.add(secret["metadata"]["name"])
+    assert len(logins) == 6
+
+
 def test_every_setting_is_known_and_good(overlay, tmp_path):
     """Each program reads what its pod gets: names it knows, values it takes."""
     for doc in programs(overlay):
