@@ -114,9 +114,24 @@ def test_alerts_on_eks_go_where_site_env_says():
     assert "site" not in of_kind(docs, "ConfigMap") and "set-by" not in yaml.safe_dump_all(docs)
 
 
-def test_the_steps_for_eks_name_every_file_of_own_values():
+def steps_for_eks():
     text = (ROOT / "docs" / "OPERATIONS.md").read_text(encoding="utf-8")
-    steps = text.partition("### EKS, step by step\n")[2].partition("\n### ")[0]
+    return text.partition("### EKS, step by step\n")[2].partition("\n### ")[0]
+
+
+def test_the_steps_for_eks_bring_the_volumes_that_are_claimed():
+    """A fresh EKS has no default StorageClass, and no driver for one."""
+    sets = of_kind(documents(ROOT / "k8s" / "monitoring" / "overlays" / "eks"), "StatefulSet").values()
+    claims = [claim for doc in sets for claim in doc["spec"].get("volumeClaimTemplates", [])]
+    assert claims and not any("storageClassName" in claim["spec"] for claim in claims)
+    storage = yaml.safe_load(steps_for_eks().partition("<<'YAML'\n")[2].partition("YAML\n")[0])
+    assert storage["kind"] == "StorageClass" and storage["provisioner"] == "ebs.csi.aws.com"
+    assert storage["metadata"]["annotations"] == {"storageclass.kubernetes.io/is-default-class": "true"}
+    assert "--addon-name aws-ebs-csi-driver" in steps_for_eks()
+
+
+def test_the_steps_for_eks_name_every_file_of_own_values():
+    steps = steps_for_eks()
     files = [str(path.relative_to(ROOT)) for path in ROOT.glob("k8s/**/site.env")]
     assert len(files) == 2
     for name in files:
