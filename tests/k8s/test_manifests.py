@@ -19,16 +19,28 @@ BIN = ROOT / "build" / os.environ.get("MODE", "debug") / "bin"
 
 
 # As docs/OPERATIONS.md says to do it, by a line in the overlay itself, so that its patches reach the component.
-TAKEN_IN = {"eks with canary-order-svc": ("eks", "canary-order-svc")}
+TAKEN_IN = {
+    "eks with canary-order-svc": ("eks", "canary-order-svc"),
+    "eks with external-metrics": ("eks", "external-metrics"),
+    "eks with istio-order-svc": ("eks", "istio-order-svc", "canary-order-svc/workload"),
+    "eks with kafka-scram": ("eks", "kafka-scram"),
+    "eks with keda": ("eks", "keda"),
+}
+# What site.env says for a component.
+OWN_VALUES = {"kafka-scram": (":9094", ":9096")}
 
 
-def taken_in(folder, overlay, component):
-    """A copy of k8s/ in which this overlay names this component."""
+def taken_in(folder, overlay, component, *resources):
+    """A copy of k8s/ in which this overlay names this component, and the resources that it wants beside it."""
     shutil.copytree(ROOT / "k8s", folder / "k8s")
     file = folder / "k8s" / "overlays" / overlay / "kustomization.yaml"
     text = yaml.safe_load(file.read_text(encoding="utf-8"))
+    text["resources"] += [f"../../components/{one}" for one in resources]
     text.setdefault("components", []).append(f"../../components/{component}")
     file.write_text(yaml.safe_dump(text), encoding="utf-8")
+    if component in OWN_VALUES:
+        values = file.parent / "site.env"
+        values.write_text(values.read_text(encoding="utf-8").replace(*OWN_VALUES[component]), encoding="utf-8")
     return file.parent
 
 
@@ -164,6 +176,19 @@ def test_keda_talks_to_kafka_as_the_programs_do(overlay):
         asked = [one["metadata"] for one in doc["spec"]["triggers"] if one["type"] == "kafka"]
         assert [one["bootstrapServers"] for one in asked] == [kafka["KAFKA_BOOTSTRAP_SERVERS"]]
         assert [one.get("tls") == "enable" for one in asked] == [kafka["KAFKA_SECURITY_PROTOCOL"] == "SSL"]
+
+
+def test_keda_takes_over_the_autoscaler_that_is_there(overlay):
+    """Ours is gone from the cluster last, or never, and KEDA's webhook refuses a second one for the same target."""
+    ours = {}
+    if of_kind(overlay, "ScaledObject"):
+        rendered = documents(OVERLAYS["external-metrics"])
+        found = [doc for doc in rendered if doc["kind"] == "HorizontalPodAutoscaler"]
+        ours = {doc["spec"]["scaleTargetRef"]["name"]: doc["metadata"]["name"] for doc in found}
+    for doc in of_kind(overlay, "ScaledObject"):
+        assert doc["metadata"]["annotations"]["scaledobject.keda.sh/transfer-hpa-ownership"] == "true"
+        target = doc["spec"]["scaleTargetRef"]["name"]
+        assert doc["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["name"] == ours[target]
 
 
 def test_budgets_guard_all_and_hold_up_no_drain(overlay):
