@@ -116,7 +116,8 @@ node_start() { # NAME
 
 bridge_is_up() { nsenter -t "$(init_pid ctl)" -n ip link show br0 | grep -q UP; }
 nodes_ready() { [ "$(k get nodes --no-headers | grep -c ' Ready')" = "$1" ]; }
-addons_ready() { [ "$(k -n kube-system get deploy coredns metrics-server --no-headers | grep -c ' 1/1 ')" = 2 ]; }
+# coredns: where there is one node only, its second copy has nowhere to go
+addons_ready() { [ "$(k -n kube-system get deploy coredns metrics-server --no-headers | grep -c ' [1-9]/')" = 2 ]; }
 
 start_control() {
 	setsid unshare -n -m -p -u -i -f --kill-child --mount-proc bash "$SELF" __control \
