@@ -31,7 +31,7 @@ extern const struct http_route analytics_routes[];
 void get_stream(struct http_req *req, void *arg);
 
 /* Who is calling, and may they see everybody's numbers? Administrators; in demo
- * mode anyone. Also false before everything was read. */
+ * mode anyone. Also false before everything was read. Fills `caller`. */
 bool caller_sees_all(struct app *app, struct http_req *req, struct caller *caller,
 		     struct err *err) __attribute__((warn_unused_result));
 

@@ -33,10 +33,10 @@ bool js_only(json_t *obj, const char *path, const char *const *allowed, struct e
  * Strings are borrowed from the tree; lengths in bytes, inclusive. */
 bool js_str_at(json_t *obj, const char *prefix, const char *key, size_t min, size_t max,
 	       struct str *out, struct err *err);
-/* Whole numbers; 1.0 is refused, so is "1". */
 /* The same, lengths in characters: text for people. */
 bool js_text_at(json_t *obj, const char *prefix, const char *key, size_t min, size_t max,
 		struct str *out, struct err *err);
+/* Whole numbers; 1.0 is refused, so is "1". */
 bool js_int_at(json_t *obj, const char *prefix, const char *key, int64_t min, int64_t max,
 	       int64_t *out, struct err *err);
 /* Amount in cents: number or decimal; at most two decimals; min..max in cents. */

@@ -34,6 +34,16 @@ def stack():
             shared.close()
 
 
+@pytest.fixture(scope="module")
+def closed():
+    """A stack where everybody has to sign in, for all tests of a file."""
+    shop = Stack()
+    try:
+        yield shop.up(auth="required")
+    finally:
+        shop.close()
+
+
 @pytest.fixture(autouse=True)
 def nothing_died(request):
     """A process that dies counts against the test that killed it, and only that one."""

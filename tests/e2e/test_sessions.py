@@ -5,18 +5,8 @@ import json
 import pytest
 from page import dialog_is_open, find, sign_in, text_of, wait_for
 from selenium.webdriver.common.by import By
-from shop_stack import Stack
 
 EXPIRED = {"access_token": "x", "user": {"user_id": 1, "name": "Somebody"}}
-
-
-@pytest.fixture(scope="module")
-def closed():
-    shop = Stack()
-    try:
-        yield shop.up(auth="required")
-    finally:
-        shop.close()
 
 
 def personal_calls(browser):

@@ -6,17 +6,6 @@ import json
 import pytest
 
 
-@pytest.fixture(scope="module")
-def closed():
-    from shop_stack import Stack
-
-    stack = Stack()
-    try:
-        yield stack.up(auth="required")
-    finally:
-        stack.close()
-
-
 def code(answer, status):
     assert answer.status_code == status, answer.text
     assert answer.headers["Content-Type"].startswith("application/problem+json")
