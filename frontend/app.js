@@ -42,7 +42,11 @@ async function ask(path, show) {
 
 // ---- catalog ----
 
-let nextCursor = null;
+// Without it the browser asks for the exact state, which is gone while the database is away.
+const MAY_BE_OLD = { 'Cache-Control': 'max-stale' };
+
+let lists = 0; // asked for so far: only the answer to the last one is shown
+let nextPage = null; // the query that goes on with the list that is shown
 
 function productCard(product) {
   const id = product.product_id;
@@ -56,17 +60,34 @@ function productCard(product) {
     el('div', { class: 'buy' }, el('strong', {}, money.format(product.price)), amount, button));
 }
 
-async function loadCatalog(more = false) {
+function searched() {
   const query = new URLSearchParams({ limit: 60 });
   if ($('q').value) query.set('q', $('q').value);
   if ($('category').value) query.set('category', $('category').value);
-  if (more && nextCursor) query.set('cursor', nextCursor);
-  const page = await callAsAnyone('GET', `/products?${query}`);
+  return query;
+}
+
+async function loadCatalog(more = false) {
+  const query = more ? nextPage : searched();
+  const asked = ++lists;
+  $('more').disabled = true;
+  try {
+    const page = await callAsAnyone('GET', `/products?${query}`, undefined, MAY_BE_OLD);
+    if (asked === lists) showCatalog(page, query, more);
+  } catch (error) {
+    if (asked === lists) throw error;
+  } finally {
+    if (asked === lists) $('more').disabled = false;
+  }
+}
+
+function showCatalog(page, query, more) {
   const cards = page.products.map(productCard);
   if (more) $('catalog').append(...cards); else $('catalog').replaceChildren(...cards);
   if (!more && cards.length === 0) $('catalog').append(el('li', {}, 'Nothing found.'));
-  nextCursor = page.next_cursor;
-  $('more').hidden = !nextCursor;
+  nextPage = new URLSearchParams(query);
+  nextPage.set('cursor', page.next_cursor);
+  $('more').hidden = !page.next_cursor;
   addCategories(page.products);
 }
 

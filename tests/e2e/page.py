@@ -1,5 +1,7 @@
 """What tests do with the page."""
 
+import json
+
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
@@ -42,3 +44,17 @@ def sign_in(browser, login):
         browser.find_element(By.NAME, name).send_keys(login[name])
     browser.find_element(By.CSS_SELECTOR, "#sign-in-form [type=submit]").click()
     wait_for(browser, lambda: not dialog_is_open(browser), "not signed in")
+
+
+def answer_instead(browser, path, code):
+    """From the next page on `code` answers requests that begin with `path`; what it returns nothing for goes on its way.
+
+    It sees url and init, and `problem(status, code)`, which makes an answer of the gateway's form.
+    """
+    browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": f"""{{
+        const send = window.fetch;
+        const problem = (status, code) => new Response(JSON.stringify({{ status, code, detail: code }}), {{ status }});
+        const answer = async (url, init) => {{ {code} }};
+        window.fetch = async (url, init) => (
+            (url.startsWith({json.dumps(path)}) && await answer(url, init)) || send(url, init));
+    }}"""})  # fmt: skip

@@ -189,6 +189,7 @@ static void exact_reads(void **state)
 	assert_true(product_wants_exact(STR("Max-Age=00")));
 	assert_true(product_wants_exact(STR("max-age=nonsense")));
 	assert_false(product_wants_exact(STR("max-age=1")));
+	assert_false(product_wants_exact(STR("max-stale")));
 	assert_false(product_wants_exact(STR("a=\"x, no-cache\", no-store")));
 	assert_false(product_wants_exact(STR("")));
 	assert_false(product_wants_exact(STR_NONE));
