@@ -89,7 +89,7 @@ export async function order(productId, quantity) {
   }
 }
 
-const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
+export const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
 
 // Server-Sent Events over fetch: EventSource cannot send an Authorization header.
 // Calls on(event, data) for each event and state('on' | 'off' | 'denied', status) on changes, until stopped;

@@ -1,5 +1,5 @@
 // app.js - the page: catalog, own orders, live numbers.
-import { call, callAsAnyone, order, signIn, signOut, signedIn, stream, user } from './api.js';
+import { call, callAsAnyone, order, pause, signIn, signOut, signedIn, stream, user } from './api.js';
 
 const $ = (id) => document.getElementById(id);
 const money = new Intl.NumberFormat('en-US', { style: 'currency', currency: 'USD' });
@@ -114,13 +114,30 @@ async function buy(product, quantity, button) {
   button.disabled = false;
 }
 
-// After an order.  That it is placed stays on the page, whatever becomes of this.
+// That an order is placed stays on the page, whatever becomes of this.
 const refresh = (load) => load().catch(() => {});
 
 // ---- own orders ----
 
 const loadOrders = () => ask(`/orders?user_id=${user().user_id}&limit=20`, showOrders);
 const loadMine = () => ask(`/analytics/users/${user().user_id}`, showMine);
+
+const FOLLOW_MS = 2000;
+let follower = null; // the visit that wants its figures once more
+let following = false;
+
+// Orders of others may come ten times a second; the last of them is asked about, too.
+async function followMine() {
+  follower = visit;
+  if (following) return;
+  following = true;
+  while (follower === visit) {
+    follower = null;
+    await refresh(loadMine);
+    await pause(FOLLOW_MS);
+  }
+  following = false;
+}
 
 function showOrders({ orders }) {
   $('orders').replaceChildren(...orders.map((one) => el('li', {},
@@ -147,7 +164,7 @@ function showTop({ top_users: users }) {
       el('td', { class: 'num', 'data-testid': 'total' }, money.format(one.total_spent)));
   }));
   const me = users.find((one) => one.user_id === user().user_id);
-  if (me) showMine(me); else guarded(loadMine);
+  if (me) showMine(me); else followMine();
 }
 
 const windows = new Map();
