@@ -19,6 +19,15 @@ export class ApiError extends Error {
   }
 }
 
+// What an answer says, or the ApiError that it is.
+async function read(answer) {
+  const text = await answer.text();
+  let data = {};
+  try { data = text ? JSON.parse(text) : {}; } catch { data = { detail: 'The shop is not reachable' }; }
+  if (!answer.ok) throw new ApiError(data, answer.status, answer.headers.get('Retry-After'));
+  return data;
+}
+
 // Without the session: one that has ended is refused even where none is needed.
 export async function callAsAnyone(method, path, body, headers = {}) {
   const init = { method, cache: 'no-store', headers: { ...headers } };
@@ -26,12 +35,7 @@ export async function callAsAnyone(method, path, body, headers = {}) {
     init.body = JSON.stringify(body);
     init.headers['Content-Type'] = 'application/json';
   }
-  const answer = await fetch(`/api${path}`, init);
-  const text = await answer.text();
-  let data = {};
-  try { data = text ? JSON.parse(text) : {}; } catch { data = { detail: 'The shop is not reachable' }; }
-  if (!answer.ok) throw new ApiError(data, answer.status, answer.headers.get('Retry-After'));
-  return data;
+  return read(await fetch(`/api${path}`, init));
 }
 
 export const call = (method, path, body, headers = {}) =>
@@ -92,25 +96,24 @@ export async function order(productId, quantity) {
 export const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
 
 // Server-Sent Events over fetch: EventSource cannot send an Authorization header.
-// Calls on(event, data) for each event and state('on' | 'off' | 'denied', status) on changes, until stopped;
-// the status is 0 without an answer.
+// Calls on(event, data) for each event and state('on' | 'off' | 'denied', error) on changes, until stopped;
+// the error is an ApiError if the shop has refused.
 export function stream(path, on, state) {
   const stop = new AbortController();
   (async () => {
     for (let wait = 250; !stop.signal.aborted; wait = Math.min(wait * 2, 5000)) {
-      let status = 0;
+      let error = null;
       try {
         const answer = await fetch(`/api${path}`, { headers: authorization(), signal: stop.signal });
-        status = answer.status;
-        if (status === 401 || status === 403) { state('denied', status); return; }
-        if (answer.ok) {
-          state('on', status);
-          wait = 250;
-          await readEvents(answer.body, on);
-        }
-      } catch { /* the network went away: try again below */ }
+        if (!answer.ok) await read(answer);
+        state('on', null);
+        wait = 250;
+        await readEvents(answer.body, on);
+      } catch (failure) { error = failure; }
       if (stop.signal.aborted) return;
-      state('off', status);
+      const denied = error instanceof ApiError && [401, 403].includes(error.status);
+      state(denied ? 'denied' : 'off', error);
+      if (denied) return;
       await pause(wait);
     }
   })();

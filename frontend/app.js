@@ -27,10 +27,13 @@ let visit = 0; // another with each sign-in and sign-out: answers to the one bef
 async function guarded(work) {
   const asked = visit;
   try { await work(); } catch (error) {
-    if (asked !== visit) return;
-    if (error.status === 401) mustSignIn();
-    notice(error.message, true);
+    if (asked === visit) failed(error);
   }
+}
+
+function failed(error) {
+  if (error.status === 401) mustSignIn();
+  notice(error.message, true);
 }
 
 // For what belongs to one customer.
@@ -194,13 +197,16 @@ let stopStream = () => {};
 let live = false;
 
 function startStream() {
+  const asked = visit;
   stopStream();
-  stopStream = stream('/analytics/stream', (event, data) => shows[event]?.(data), (state, status) => {
+  stopStream = stream('/analytics/stream', (event, data) => shows[event]?.(data), (state, error) => {
+    if (asked !== visit) return;
     $('live').textContent = { on: 'live', off: 'reconnecting', denied: 'for administrators' }[state];
     live = state === 'on';
     $('live').classList.toggle('on', live);
     if (state === 'denied') clear('summary', 'top-users', 'windows');
-    if (!signedIn()) learn(status);
+    if (!signedIn()) learn(state, error);
+    else if (error?.status === 401) failed(error);
   });
 }
 
@@ -208,11 +214,14 @@ function startStream() {
 
 let demo = null; // may a visitor act as the demo customer?  null: not known yet
 
+// A 503 of these comes from behind the gateway's token check; others refuse everybody.
+const BEHIND_THE_CHECK = ['unavailable', 'not_caught_up', 'too_many_streams'];
+
 // The stream tells, for the gateway refuses a visitor before it asks a service whether it is there.
-function learn(status) {
+function learn(state, error) {
   const before = demo;
-  if (status === 401) demo = false;
-  if (status === 200 || status === 503) demo = true;
+  if (error?.status === 401) demo = false;
+  if (state === 'on' || BEHIND_THE_CHECK.includes(error?.code)) demo = true;
   if (demo !== before) showCustomer();
 }
 

@@ -3,10 +3,16 @@
 import json
 
 import pytest
-from page import dialog_is_open, find, sign_in, text_of, wait_for
+from page import answer_instead, dialog_is_open, find, sign_in, text_of, wait_for
 from selenium.webdriver.common.by import By
 
 EXPIRED = {"access_token": "x", "user": {"user_id": 1, "name": "Somebody"}}
+# The first stream of a session ends, the next is refused: its token's time is over.
+ENDING = """
+window.streams = (window.streams || 0) + Boolean(init.headers.Authorization);
+if (window.streams === 1) return new Response('event: summary\\ndata: {"total_orders": 1}\\n\\n');
+if (window.streams === 2 && init.headers.Authorization) return problem(401, 'token_expired');
+"""
 
 
 def personal_calls(browser):
@@ -22,6 +28,10 @@ def visit(shop, browser, session=None):
         browser.execute_script("sessionStorage.setItem('session', arguments[0])", json.dumps(session))
     browser.get(shop.frontend)
     wait_for(browser, lambda: text_of(browser, "live") in ("live", "for administrators"), "no word about the stream")
+
+
+def session_of(shop, who):
+    return {"access_token": shop.login(who), "user": {"user_id": 1, "name": who}}
 
 
 def mine(browser):
@@ -85,3 +95,34 @@ def test_a_session_ends_in_the_demo_too(stack, browser):
     find(browser, "order-LAPTOP001")
     wait_for(browser, lambda: text_of(browser, "orders"), "no orders")
     assert text_of(browser, "who") == "Demo Customer"
+
+
+def test_a_live_view_ends_with_its_session(closed, browser):
+    answer_instead(browser, "/api/analytics/stream", ENDING)
+    visit(closed, browser, session_of(closed, "admin"))
+    wait_for(browser, lambda: dialog_is_open(browser), "no word about the session")
+    assert text_of(browser, "notice") == "token_expired"
+    sign_in(browser, closed["logins"]["admin"])
+    wait_for(browser, lambda: text_of(browser, "live") == "live", "no live view")
+
+
+def test_a_view_for_others_ends_no_session(closed, browser):
+    visit(closed, browser, session_of(closed, "demo"))
+    wait_for(browser, lambda: text_of(browser, "live") == "for administrators", "another word")
+    wait_for(browser, lambda: text_of(browser, "orders") or "$" in text_of(browser, "my-total"), "nothing of the customer")
+    assert not dialog_is_open(browser) and text_of(browser, "who") == "demo"
+
+
+@pytest.mark.parametrize("answer", ["problem(503, 'overloaded')", "new Response('<html>', { status: 503 })"])
+def test_a_refusal_of_everybody_makes_nobody_a_customer(closed, browser, answer):
+    answer_instead(browser, "/api/analytics/stream", f"return {answer};")
+    browser.get(closed.frontend)
+    wait_for(browser, lambda: text_of(browser, "live") == "reconnecting", "no word about the stream")
+    assert mine(browser) == ["", "", "–", ""] and personal_calls(browser) == []
+
+
+@pytest.mark.parametrize("code", ["unavailable", "not_caught_up", "too_many_streams"])
+def test_a_refusal_behind_the_check_keeps_the_demo(stack, browser, code):
+    answer_instead(browser, "/api/analytics/stream", f"return problem(503, '{code}');")
+    browser.get(stack.frontend)
+    wait_for(browser, lambda: text_of(browser, "who") == "Demo Customer", "nobody")
