@@ -35,6 +35,9 @@ struct db_settings {
 	char *migrations_dir; /* by the program's own table: each has its default */
 	int64_t port, max_conns, max_queue, queue_ms, timeout_ms;
 	bool ssl_required;
+	/* No setting. NULL, or what a pool beside the program's own is called: its
+	 * threads, and the label `pool` of its gauges. A literal of at most 10 bytes. */
+	const char *pool;
 };
 extern const struct config_entry db_config[]; /* DB_HOST DB_PORT … */
 
@@ -42,7 +45,8 @@ struct db_pool;
 struct db_conn; /* one connection, used by one thread */
 
 /* A failed start of the database is no error: the pool keeps trying and
- * db_ready() says no. */
+ * db_ready() says no. `cfg` must outlive it. Pools of one program count their errors and
+ * times together. */
 struct db_pool *db_pool_new(struct loop *loop, const struct db_settings *cfg,
 			    struct metrics *metrics, struct err *err);
 /* Takes no more jobs, and runs those it has to their end; then it may only be freed,

@@ -3,6 +3,7 @@
  *
  *   db_run (loop) -> run_job (worker) -> job_done (loop)
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "db_internal.h"
@@ -164,6 +165,18 @@ static void collect(void *arg)
 	metric_set(pool->running, work_running(pool->work));
 }
 
+/* With a label for a pool beside the program's own, which has none. */
+static struct metric *gauge(struct db_pool *pool, struct metrics *metrics,
+			    const char *name, const char *help)
+{
+	char label[32];
+
+	if (!pool->cfg->pool)
+		return metrics_gauge(metrics, name, help, NULL);
+	snprintf(label, sizeof(label), "pool=\"%s\"", pool->cfg->pool);
+	return metrics_gauge(metrics, name, help, label);
+}
+
 static void add_metrics(struct db_pool *pool, struct metrics *metrics)
 {
 	static const char *const kinds[DB_FAULTS] = {
@@ -182,15 +195,15 @@ static void add_metrics(struct db_pool *pool, struct metrics *metrics)
 	pool->refused = metrics_counter(metrics, name, help, "kind=\"pool_busy\"");
 	pool->seconds = metrics_histogram(metrics, "shop_db_query_seconds",
 					  "Time of database jobs", NULL);
-	pool->queued = metrics_gauge(metrics, "shop_db_pool_queued",
-				     "Jobs that wait for a connection", NULL);
-	pool->running = metrics_gauge(metrics, "shop_db_pool_running",
-				      "Jobs that run on a connection", NULL);
-	metric_set(metrics_gauge(metrics, "shop_db_pool_max",
-				 "Connections that there may be", NULL),
-		   pool->cfg->max_conns);
-	metric_set(metrics_gauge(metrics, "shop_db_pool_queue_max",
-				 "Jobs that may wait for a connection", NULL),
+	pool->queued = gauge(pool, metrics, "shop_db_pool_queued",
+			     "Jobs that wait for a connection");
+	pool->running = gauge(pool, metrics, "shop_db_pool_running",
+			      "Jobs that run on a connection");
+	metric_set(
+		gauge(pool, metrics, "shop_db_pool_max", "Connections that there may be"),
+		pool->cfg->max_conns);
+	metric_set(gauge(pool, metrics, "shop_db_pool_queue_max",
+			 "Jobs that may wait for a connection"),
 		   pool->cfg->max_queue);
 	metrics_on_collect(metrics, collect, pool);
 }
@@ -200,7 +213,7 @@ struct db_pool *db_pool_new(struct loop *loop, const struct db_settings *cfg,
 {
 	struct db_pool *pool = xcalloc(1, sizeof(*pool));
 	struct work_config work = {
-		.name = "db",
+		.name = cfg->pool ? cfg->pool : "db",
 		.threads = (unsigned)cfg->max_conns,
 		.max_queue = (unsigned)cfg->max_queue,
 		.worker_new = worker_new,

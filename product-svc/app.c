@@ -31,6 +31,18 @@ static bool start_calls(struct app *app, struct metrics *metrics, struct err *er
 	return app->auth != NULL;
 }
 
+static bool start_pools(struct app *app, struct metrics *metrics, struct err *err)
+{
+	app->search_db = app->cfg.db;
+	app->search_db.pool = "search";
+	app->search_db.max_conns = app->cfg.search_conns;
+	app->search_db.max_queue = app->cfg.search_queue;
+	app->db = db_pool_new(app->loop, &app->cfg.db, metrics, err);
+	if (app->db)
+		app->searching = db_pool_new(app->loop, &app->search_db, metrics, err);
+	return app->searching != NULL;
+}
+
 bool app_start(void *arg, struct service *service, struct err *err)
 {
 	struct app *app = arg;
@@ -38,10 +50,7 @@ bool app_start(void *arg, struct service *service, struct err *err)
 
 	app->loop = service_loop(service);
 	make_counters(&app->counters, metrics);
-	if (!start_calls(app, metrics, err))
-		return false;
-	app->db = db_pool_new(app->loop, &app->cfg.db, metrics, err);
-	if (!app->db)
+	if (!start_calls(app, metrics, err) || !start_pools(app, metrics, err))
 		return false;
 	service_check_db(service, app->db);
 	app->catalogue = catalogue_new(app->loop, app->db, &app->cfg.catalogue, metrics);
@@ -71,7 +80,7 @@ void app_drain(void *arg, struct service *service)
 }
 
 /* Every *_free() accepts NULL, so this also cleans up a failed start. Client,
- * stage and pool go first: what waits for them ends then, in parts that are there. */
+ * stage and pools go first: what waits for them ends then, in parts that are there. */
 void app_stop(void *arg)
 {
 	struct app *app = arg;
@@ -81,6 +90,7 @@ void app_stop(void *arg)
 	catalogue_stop(app->catalogue);
 	http_client_free(app->internal);
 	batch_free(app->reserving);
+	db_pool_free(app->searching);
 	db_pool_free(app->db);
 	confirm_free(app->confirm);
 	janitor_free(app->janitor);

@@ -24,6 +24,8 @@ struct app {
 	struct settings cfg;
 	struct loop *loop;
 	struct db_pool *db;
+	struct db_settings search_db;  /* of `searching` */
+	struct db_pool *searching;     /* for those who read the whole catalogue */
 	struct batch_stage *reserving; /* on connections of its own */
 	struct catalogue *catalogue;
 	struct http_client *internal; /* the gateway's internal listener */

@@ -3,7 +3,9 @@
  *
  * Answers come from the copy in memory (catalogue.c) where it has them: one product,
  * and pages without a filter.  Filters compare as the database does (case, accents),
- * so it runs them.
+ * so it runs them.  A search reads until its page is full, which may be the whole
+ * catalogue, and anybody may ask for it: searches have connections of their own, so that
+ * those who sell, and the copy, find theirs free.
  *
  * The tag of an answer stands for what is sold, not for how many are left: a
  * tag that changed with every order would make no copy worth keeping.  Who
@@ -136,7 +138,7 @@ struct listing {
 	struct http_req *req; /* also owns this struct */
 	struct app *app;
 	struct catalogue_reader reader;
-	bool filtered;
+	bool filtered, searches;
 	char pattern[PRODUCT_PATTERN_MAX];
 	struct product_list list;
 };
@@ -162,7 +164,8 @@ static bool list_check(struct http_req *req, struct listing *l, struct err *err)
 	l->list.pattern = l->pattern;
 	l->list.after = cursor.at ? cursor : STR("");
 	l->list.limit = LIMIT_DEFAULT;
-	l->filtered = l->list.category.at || q.len;
+	l->searches = q.len > 0;
+	l->filtered = l->list.category.at || l->searches;
 	if (cursor.at && !product_id_ok(cursor))
 		return err_field(err, "cursor",
 				 "cursor must be the next_cursor of an earlier answer");
@@ -175,8 +178,10 @@ static bool list_check(struct http_req *req, struct listing *l, struct err *err)
 
 static void list_query(struct listing *l)
 {
+	struct app *app = l->app;
+
 	http_on_done(l->req, list_done, l);
-	product_repo_list(l->app->db, &l->list, list_found);
+	product_repo_list(l->searches ? app->searching : app->db, &l->list, list_found);
 }
 
 void list_products(struct http_req *req, void *arg)

@@ -12,6 +12,7 @@
 struct settings {
 	char *listen, *internal_url, *orders_topic, *group;
 	int64_t janitor_interval_ms;
+	int64_t search_conns, search_queue;
 	struct reserve_limits reserve;
 	struct catalogue_settings catalogue;
 	struct db_settings db;

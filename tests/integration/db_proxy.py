@@ -1,5 +1,5 @@
 """Proxies before the database: some cut connections at COMMIT, or at any request, before the server has got it or
-after it was carried out, when only the answer is lost; one holds up a statement."""
+after it was carried out, when only the answer is lost; one holds up statements."""
 
 import asyncio
 import threading
@@ -33,14 +33,16 @@ class GoneProxy(DbProxy):
 
 
 class HoldProxy(Proxy):
-    """The first packet with `text` (a statement is sent as such when it is prepared) sets `held`, and waits for `go_on`."""
+    """Packets with `text` wait for `go_on`; the first sets `held`.  Of a statement that is the one that prepares it, and
+    those with the text in a parameter."""
 
     def __init__(self, port, text):
         self.text, self.held, self.go_on = text, threading.Event(), threading.Event()
         super().__init__(port)
 
     async def request(self, link, data):
-        if self.text in data and not self.held.is_set():
+        if self.text in data:
+            self.counts["held"] += 1
             self.held.set()
             while not self.go_on.is_set():
                 await asyncio.sleep(0.01)

@@ -139,11 +139,11 @@ def database(job):
             graph(
                 "Connections",
                 [
-                    (f"sum(shop_db_pool_running{{{s}}})", "busy"),
-                    (f"sum(shop_db_pool_max{{{s}}})", "all"),
-                    (f"sum(shop_db_pool_queued{{{s}}})", "jobs that wait"),
+                    (f"sum by (pool) (shop_db_pool_running{{{s}}})", "{{pool}} busy"),
+                    (f"sum by (pool) (shop_db_pool_max{{{s}}})", "{{pool}} all"),
+                    (f"sum by (pool) (shop_db_pool_queued{{{s}}})", "{{pool}} jobs that wait"),
                 ],
-                "The pool of all instances.",
+                "The pools of all instances.",
             ),
             graph("Time of a job", quantiles("shop_db_query_seconds", s), "On its connection.", "s"),
             graph(
