@@ -49,6 +49,11 @@ static void make_metrics(struct gateway_metrics *m, struct metrics *metrics)
 				       "client connections", NULL);
 	m->refused_connections = metrics_counter(metrics, "shop_gateway_refused_total",
 						 "connections above MAX_CLIENTS", NULL);
+	m->buffered = metrics_gauge(metrics, "shop_gateway_buffered_bytes",
+				    "requests and answers in memory", NULL);
+	m->shed_connections =
+		metrics_counter(metrics, "shop_gateway_shed_total",
+				"connections ended to make room (BUFFER_KIB)", NULL);
 	m->bad_requests = metrics_counter(metrics, "shop_gateway_bad_requests_total",
 					  "requests that are no valid HTTP", NULL);
 	m->retries = metrics_counter(metrics, "shop_gateway_retries_total",

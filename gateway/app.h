@@ -33,6 +33,7 @@ struct queue;
 struct cached;
 struct health;
 struct resolver;
+struct sock_shared;
 
 TAILQ_HEAD(clients, client);
 TAILQ_HEAD(exchanges, exchange);
@@ -60,8 +61,9 @@ struct worker {
 	struct log_batch log; /* the access log */
 	struct http_date date;
 	bool draining;
-	char *scratch;  /* SOCK_READ_BYTES, see sock.h */
-	int64_t now_ms; /* of the last tick */
+	struct sock_shared *shared; /* by all its connections */
+	size_t told_held;           /* as the metric has it */
+	int64_t now_ms;             /* of the last tick */
 };
 
 /* What the cache did for a request. */
@@ -76,6 +78,7 @@ extern const char *const cache_use_names[CACHE_USES]; /* NULL for CACHE_UNUSED *
 
 struct gateway_metrics {
 	struct metric *connections, *refused_connections, *bad_requests, *retries;
+	struct metric *buffered, *shed_connections;
 	struct metric *no_endpoint, *overloaded, *waiting;
 	struct metric *cache[CACHE_USES]; /* by enum cache_use */
 	struct metric *cache_invalidations, *cache_bytes, *cache_evictions;
@@ -124,6 +127,13 @@ void listener_start(struct worker *worker, enum listener_kind kind);
 /* Goes on accepting where that had failed. */
 void listener_tick(struct worker *worker);
 void listener_stop(struct worker *worker, enum listener_kind kind);
+
+/* ---- shed.c ---- */
+
+/* The budget of a thread's connections; called once all threads are counted. */
+void shed_init(struct worker *worker);
+void shed_tick(struct worker *worker);
+void shed_fini(struct worker *worker);
 
 /* ---- health.c ---- */
 

@@ -74,6 +74,7 @@ void client_finish(struct client *client, bool keep)
 	client->x = NULL;
 	if (client->state == CLIENT_GONE)
 		return;
+	sock_keeps(&client->sock, 0);
 	sock_flush(&client->sock);
 	if (!keep) {
 		start_flush(client);
@@ -116,6 +117,7 @@ static void take_request(struct client *client, struct str text, size_t len)
 	evbuffer_drain(client->sock.in, len);
 	client->state = CLIENT_BUSY;
 	client->x = x;
+	exchange_settle(x);
 	client->n_requests++;
 	if (status)
 		exchange_fail(x, status, NULL, NULL);
@@ -252,8 +254,8 @@ struct client *client_new(struct worker *worker, enum listener_kind listener, in
 	client->speaks_for_others = listener == LISTENER_PUBLIC &&
 				    proxies_trust(&worker->app->proxies, client->peer);
 	sock_nodelay(fd);
-	sock_init(&client->sock, loop_base(worker->loop), fd, worker->scratch,
-		  &client_ops, client);
+	sock_init(&client->sock, loop_base(worker->loop), fd, worker->shared, &client_ops,
+		  client);
 	TAILQ_INSERT_TAIL(&worker->clients, client, link);
 	worker->n_clients++;
 	metric_add(worker->app->metrics.connections, 1);

@@ -87,9 +87,21 @@ struct exchange *exchange_new(struct client *client, struct str head_text)
 	/* Byte by byte: a head that is yet to be judged may hold anything, also NUL. */
 	x->head_text = xrealloc(NULL, head_text.len);
 	memcpy(x->head_text, head_text.at, head_text.len);
+	x->head_len = head_text.len;
 	x->start_us = time_mono_us();
 	x->progress_ms = (int64_t)(x->start_us / 1000);
 	return x;
+}
+
+void exchange_settle(struct exchange *x)
+{
+	size_t kept = sizeof(*x) + x->head_len;
+
+	if (x->replay)
+		kept += evbuffer_get_length(x->replay);
+	if (x->body)
+		kept += evbuffer_get_length(x->body);
+	sock_keeps(&x->client->sock, kept);
 }
 
 static void exchange_free(void *arg)

@@ -53,7 +53,8 @@ struct exchange {
 
 	/* the request */
 	char *head_text; /* owned; `head` points into it */
-	char *path;      /* owned; normalised and encoded again, as forwarded */
+	size_t head_len;
+	char *path; /* owned; normalised and encoded again, as forwarded */
 	/* Who asks: the peer, or whom it speaks for when it is a trusted proxy. */
 	char from[INET6_ADDRSTRLEN];
 	char request_id[REQUEST_ID_MAX + 1];
@@ -115,6 +116,8 @@ void exchange_unavailable(struct exchange *x, const char *slug, const char *deta
 void exchange_unanswered(struct exchange *x);
 /* Looks at the deadlines. */
 void exchange_tick(struct exchange *x, int64_t now_ms);
+/* Counts itself, and what it keeps beside its connections' buffers: when that grew. */
+void exchange_settle(struct exchange *x);
 /* Must the client's connection end with this answer? */
 bool exchange_must_close(const struct exchange *x);
 /* Does its method change something? */

@@ -141,15 +141,16 @@ static void add_cors(const struct exchange *x, struct http_text *w)
 		return;
 	http_text_field(w, STR("Access-Control-Allow-Origin"), origin);
 	http_text_add(w, STR("Access-Control-Expose-Headers: "
-			     "ETag, Location, Retry-After, X-Request-Id\r\n"));
+			     "Age, ETag, Idempotency-Replayed, Location, Retry-After, "
+			     "Warning, X-Request-Id, X-Served-By\r\n"));
 	if (x->head.method == HTTP_OPTIONS)
 		http_text_add(
-			w,
-			STR("Access-Control-Allow-Methods: "
-			    "GET, POST, PUT, PATCH, DELETE\r\n"
-			    "Access-Control-Allow-Headers: Authorization, Content-Type, "
-			    "Idempotency-Key, If-Match, X-Request-Id\r\n"
-			    "Access-Control-Max-Age: 600\r\n"));
+			w, STR("Access-Control-Allow-Methods: "
+			       "GET, POST, PUT, PATCH, DELETE\r\n"
+			       "Access-Control-Allow-Headers: Authorization, "
+			       "Cache-Control, Content-Type, Idempotency-Key, If-Match, "
+			       "If-None-Match, X-Request-Id, traceparent\r\n"
+			       "Access-Control-Max-Age: 600\r\n"));
 }
 
 void headers_common(const struct exchange *x, struct http_text *w)

@@ -38,6 +38,7 @@ static void keep_replay(struct exchange *x, struct evbuffer *sent)
 		return;
 	}
 	evbuffer_add(x->replay, evbuffer_pullup(sent, -1), len);
+	exchange_settle(x);
 }
 
 static int move_request(struct exchange *x, uint64_t *moved)
@@ -190,6 +191,7 @@ static void fill(struct exchange *x)
 	uint64_t moved;
 
 	body_move(&x->answer, x->up->sock.in, x->body, &moved);
+	exchange_settle(x);
 	if (x->answer.done)
 		cached_filled(x, clean(x));
 }

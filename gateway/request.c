@@ -173,6 +173,7 @@ void request_collect(struct exchange *x)
 
 	x->bytes_in += moved;
 	x->progress_ms = time_mono_ms();
+	exchange_settle(x);
 	if (status)
 		exchange_fail(x, status, NULL, NULL);
 	else if (x->request.done)

@@ -30,6 +30,9 @@ const struct config_entry gateway_config[] = {
 		"LISTEN whose X-Forwarded-For is believed; none by default"),
 	CFG_INT(S, max_clients, "MAX_CLIENTS", "10000", 1, 1000000,
 		"client connections, all threads together; more are refused"),
+	CFG_INT(S, buffer_kib, "BUFFER_KIB", "65536", 1024, 16777216,
+		"KiB of requests and answers in memory, all threads together; beyond, "
+		"connections that hold more than their share are ended"),
 	CFG_INT(S, pool_conns, "POOL_CONNS", "256", 1, 10000,
 		"connections to one endpoint, for each thread"),
 	CFG_INT(S, pool_waiting, "POOL_WAITING", "1024", 0, 100000,

@@ -14,6 +14,7 @@ struct gateway_settings {
 	char *trusted_proxies; /* networks, see proxies.h */
 	int64_t threads;       /* 0: one for every two cores */
 	int64_t max_clients;   /* of all threads together */
+	int64_t buffer_kib;    /* of all threads together */
 	int64_t pool_conns;    /* to one endpoint, for each thread */
 	int64_t pool_waiting;  /* for one upstream, in each thread */
 	int64_t pool_wait_ms;

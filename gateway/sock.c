@@ -11,10 +11,11 @@
 
 static ssize_t read_some(struct sock *sock)
 {
-	ssize_t n = read(sock->fd, sock->scratch, SOCK_READ_BYTES);
+	char *scratch = sock->shared->scratch;
+	ssize_t n = read(sock->fd, scratch, SOCK_READ_BYTES);
 
 	if (n > 0)
-		evbuffer_add(sock->in, sock->scratch, (size_t)n);
+		evbuffer_add(sock->in, scratch, (size_t)n);
 	return n;
 }
 
@@ -49,6 +50,41 @@ void sock_nodelay(int fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 }
 
+/* ---- the budget ---- */
+
+static void hold(struct sock *sock, size_t now)
+{
+	sock->shared->held += now - sock->held;
+	sock->held = now;
+}
+
+static void settle(struct sock *sock)
+{
+	hold(sock, evbuffer_get_length(sock->in) + evbuffer_get_length(sock->out) +
+			   sock->beside);
+}
+
+void sock_keeps(struct sock *sock, size_t beside)
+{
+	if (sock->fd < 0)
+		return;
+	sock->beside = beside;
+	settle(sock);
+}
+
+/* false: not now. The event comes again, after room was made. The first one reads all
+ * the same, so that something moves where no room can be made. */
+static bool may_read(struct sock_shared *shared)
+{
+	if (shared->held <= shared->max)
+		return true;
+	if (shared->shedding)
+		return false;
+	shared->shedding = true;
+	shared->shed(shared->arg);
+	return true;
+}
+
 /* ---- reading ---- */
 
 static void end_input(struct sock *sock, enum sock_end end)
@@ -61,10 +97,14 @@ static void end_input(struct sock *sock, enum sock_end end)
 static void on_read(evutil_socket_t fd, short what, void *arg)
 {
 	struct sock *sock = arg;
-	ssize_t n = read_some(sock);
+	ssize_t n;
 
 	(void)fd;
 	(void)what;
+	if (!may_read(sock->shared))
+		return;
+	n = read_some(sock);
+	settle(sock);
 	if (n > 0)
 		sock->ops->readable(sock->arg);
 	else if (n == 0)
@@ -75,7 +115,10 @@ static void on_read(evutil_socket_t fd, short what, void *arg)
 
 void sock_read_on(struct sock *sock, bool on)
 {
-	if (sock->fd < 0 || sock->reading == on || (on && sock->no_more_in))
+	if (sock->fd < 0)
+		return;
+	settle(sock);
+	if (sock->reading == on || (on && sock->no_more_in))
 		return;
 	sock->reading = on;
 	if (on)
@@ -93,7 +136,7 @@ static void write_failed(struct sock *sock)
 }
 
 /* false: cannot send any more. */
-static bool push(struct sock *sock)
+static bool send_out(struct sock *sock)
 {
 	while (evbuffer_get_length(sock->out) > 0) {
 		if (write_some(sock) >= 0)
@@ -108,17 +151,25 @@ static bool push(struct sock *sock)
 	return true;
 }
 
+static bool push(struct sock *sock)
+{
+	bool can = send_out(sock);
+
+	settle(sock);
+	return can;
+}
+
 void sock_flush(struct sock *sock)
 {
-	if (sock->fd < 0 || sock->connecting)
+	if (sock->fd < 0)
 		return;
-	if (sock->write_dead) {
+	if (sock->write_dead)
 		evbuffer_drain(sock->out, evbuffer_get_length(sock->out));
-		return;
-	}
 	/* The failure is told by the event, never from in here. */
-	if (!event_pending(&sock->write_event, EV_WRITE, NULL) && !push(sock))
+	else if (!sock->connecting &&
+		 !event_pending(&sock->write_event, EV_WRITE, NULL) && !push(sock))
 		event_active(&sock->write_event, EV_WRITE, 0);
+	settle(sock);
 }
 
 void sock_tick(struct sock *sock, int64_t now_ms)
@@ -171,10 +222,10 @@ static void on_write(evutil_socket_t fd, short what, void *arg)
 
 /* ---- life ---- */
 
-void sock_init(struct sock *sock, struct event_base *base, int fd, char *scratch,
-	       const struct sock_ops *ops, void *arg)
+void sock_init(struct sock *sock, struct event_base *base, int fd,
+	       struct sock_shared *shared, const struct sock_ops *ops, void *arg)
 {
-	*sock = (struct sock){.fd = fd, .scratch = scratch, .ops = ops, .arg = arg};
+	*sock = (struct sock){.fd = fd, .shared = shared, .ops = ops, .arg = arg};
 	sock->in = evbuffer_new();
 	sock->out = evbuffer_new();
 	if (!sock->in || !sock->out)
@@ -184,7 +235,8 @@ void sock_init(struct sock *sock, struct event_base *base, int fd, char *scratch
 }
 
 bool sock_connect(struct sock *sock, struct event_base *base, const struct sockaddr *addr,
-		  int addr_len, char *scratch, const struct sock_ops *ops, void *arg)
+		  int addr_len, struct sock_shared *shared, const struct sock_ops *ops,
+		  void *arg)
 {
 	int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
@@ -194,7 +246,7 @@ bool sock_connect(struct sock *sock, struct event_base *base, const struct socka
 		close(fd);
 		return false;
 	}
-	sock_init(sock, base, fd, scratch, ops, arg);
+	sock_init(sock, base, fd, shared, ops, arg);
 	sock->connecting = true;
 	event_add(&sock->write_event, NULL);
 	return true;
@@ -210,5 +262,6 @@ void sock_close(struct sock *sock)
 	sock->fd = -1;
 	evbuffer_free(sock->in);
 	evbuffer_free(sock->out);
+	hold(sock, 0);
 	sock->in = sock->out = NULL;
 }

@@ -6,8 +6,9 @@
  * The two static functions read_some() and write_some() are the only ones that
  * move bytes over the descriptor, so that TLS has one place to go.
  *
- * No callback runs inside a function of this header; each is the last thing
- * that the loop's event does with the connection, so a callback may free it.
+ * No callback of sock_ops runs inside a function of this header; each is the
+ * last thing that the loop's event does with the connection, so a callback may
+ * free it.
  */
 #ifndef GATEWAY_SOCK_H
 #define GATEWAY_SOCK_H
@@ -39,13 +40,29 @@ struct sock_ops {
 	void (*ended)(void *arg, enum sock_end end);
 };
 
+/*
+ * What all connections of a thread share: room for one read, and a budget.  While
+ * `held` is above `max` and nobody made room, nothing more is read: so `held` passes
+ * `max` by one read and the answers to it, however many connections there are.
+ */
+struct sock_shared {
+	char scratch[SOCK_READ_BYTES];
+	size_t held; /* bytes in buffers of all connections, and what lies beside them */
+	size_t max;
+	bool shedding;           /* shed() was called; whoever made room sets it back */
+	void (*shed)(void *arg); /* before a read: may end connections later, not now */
+	void *arg;
+};
+
 struct sock {
 	int fd; /* -1: closed */
 	struct evbuffer *in, *out;
 	struct event read_event, write_event;
 	const struct sock_ops *ops;
 	void *arg;
-	char *scratch; /* SOCK_READ_BYTES, shared by all of a thread */
+	struct sock_shared *shared;
+	size_t held;   /* its part of shared->held */
+	size_t beside; /* of which its owner keeps so much outside of the buffers */
 	bool connecting;
 	bool reading;    /* the read event is on */
 	bool no_more_in; /* EOF or failure was seen */
@@ -58,14 +75,17 @@ struct sock {
 };
 
 /* Takes over the descriptor; reading is off. */
-void sock_init(struct sock *sock, struct event_base *base, int fd, char *scratch,
-	       const struct sock_ops *ops, void *arg);
+void sock_init(struct sock *sock, struct event_base *base, int fd,
+	       struct sock_shared *shared, const struct sock_ops *ops, void *arg);
 /* Starts to connect; writable() or ended() will tell. false: not even that. */
 bool sock_connect(struct sock *sock, struct event_base *base, const struct sockaddr *addr,
-		  int addr_len, char *scratch, const struct sock_ops *ops, void *arg);
+		  int addr_len, struct sock_shared *shared, const struct sock_ops *ops,
+		  void *arg);
 void sock_close(struct sock *sock); /* twice is fine */
 
 void sock_read_on(struct sock *sock, bool on);
+/* So many bytes are kept outside of the buffers on its behalf. */
+void sock_keeps(struct sock *sock, size_t beside);
 /* Sends what `out` has, now as far as it goes and later the rest. */
 void sock_flush(struct sock *sock);
 void sock_nodelay(int fd);

@@ -127,7 +127,7 @@ bool upstream_open(struct pool *pool, struct exchange *x)
 	up = xcalloc(1, sizeof(*up));
 	if (!sock_connect(&up->sock, loop_base(pool->worker->loop),
 			  (const struct sockaddr *)&pool->addr, pool->addr_len,
-			  pool->worker->scratch, &upstream_ops, up)) {
+			  pool->worker->shared, &upstream_ops, up)) {
 		free(up);
 		return false;
 	}

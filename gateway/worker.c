@@ -34,6 +34,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	for (unsigned i = 0; i < worker->routes->n_endpoints; i++)
 		pool_tick(worker->pools[i], worker->now_ms);
 	cached_tick(worker);
+	shed_tick(worker);
 	listener_tick(worker);
 	log_batch_flush(&worker->log);
 }
@@ -79,7 +80,6 @@ static bool worker_init(struct app *app, struct worker *worker, struct err *err)
 
 	worker->app = app;
 	worker->listen_fd[LISTENER_PUBLIC] = worker->listen_fd[LISTENER_INTERNAL] = -1;
-	worker->scratch = xcalloc(1, SOCK_READ_BYTES);
 	worker->now_ms = time_mono_ms();
 	TAILQ_INIT(&worker->clients);
 	TAILQ_INIT(&worker->spare);
@@ -89,6 +89,7 @@ static bool worker_init(struct app *app, struct worker *worker, struct err *err)
 	worker->ticker =
 		event_new(loop_base(worker->loop), -1, EV_PERSIST, on_tick, worker);
 	event_add(worker->ticker, &tick);
+	shed_init(worker);
 	adopt_routes(worker, app->routes);
 	return true;
 }
@@ -118,7 +119,7 @@ static void worker_fini(struct worker *worker)
 	routes_unref(worker->routes);
 	free(worker->pools);
 	free(worker->waiting);
-	free(worker->scratch);
+	shed_fini(worker);
 }
 
 /* ---- threads ---- */

@@ -12,7 +12,7 @@ import subprocess
 
 import pytest
 from alone import free_port
-from gateway_rig import Conn, Gateway, Upstream, reply
+from gateway_rig import Conn, Gateway, Upstream, always, reply
 from shop_stack import ROOT, until
 from test_settings import run
 
@@ -181,3 +181,15 @@ def test_nginx_says_whom_it_serves_and_believes_nobody(tmp_path, seen, conf):
                 line = ask(gw, "127.0.0.3", "X-Forwarded-For: 6.6.6.6", port=port, path=path)
                 assert (line["path"], line["client"], line["peer"]) == (path, "127.0.0.3", "127.0.0.1")
                 assert seen.last("x-forwarded-for") == ["127.0.0.3, 127.0.0.1"]
+
+
+@pytest.mark.skipif(not NGINX, reason="needs nginx")
+@pytest.mark.parametrize("conf", [image_conf, stack_conf], ids=["image", "stack"])
+def test_nginx_leaves_an_etag_strong(tmp_path, conf):
+    """Compressed, it would be a weak one, with which nobody could change a product."""
+    answer = reply(b'{"name":"' + b"x" * 5000 + b'"}', extra='Content-Type: application/json\r\nETag: "3"\r\n')
+    with Upstream(always(answer)) as up, Gateway({"/api/x": up}) as gw, nginx(conf, tmp_path, gw.http) as port:
+        conn = Conn(socket.create_connection(("127.0.0.1", port)))
+        conn.send("GET /api/x HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n")
+        assert dict(conn.response()[1])["etag"] == '"3"'
+        conn.close()

@@ -163,6 +163,10 @@ def test_cors(rig):
         "OPTIONS /x HTTP/1.1\r\nHost: a\r\nOrigin: https://a.example\r\n" "Access-Control-Request-Method: POST\r\n\r\n"
     )
     assert status == 204 and "POST" in dict(fields)["access-control-allow-methods"]
+    allowed = dict(fields)["access-control-allow-headers"].lower()
+    assert {"authorization", "idempotency-key", "if-match", "if-none-match", "cache-control"} <= set(allowed.split(", "))
+    shown = dict(gw.get("/x", "Origin: https://b.example")[1])["access-control-expose-headers"].lower()
+    assert {"etag", "idempotency-replayed", "retry-after", "warning"} <= set(shown.split(", "))
 
 
 # ---- bodies and their limits ----
@@ -744,6 +748,44 @@ def test_too_many_clients(rig):
     assert b'"code":"overloaded"' in body
     for conn in conns:
         conn.close()
+
+
+def buffered(gw):
+    return gw.metric("shop_gateway_buffered_bytes")
+
+
+def slow_reader(gw):
+    """Asks for more than the kernel keeps and takes none of them."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.connect(("127.0.0.1", gw.http))
+    conn = Conn(sock)
+    conn.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n" * 12)
+    return conn
+
+
+def slow_sender(gw):
+    conn = gw.connect()
+    conn.send("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 60001\r\n\r\n" + "a" * 60000)
+    return conn
+
+
+@pytest.mark.parametrize("hog", [slow_reader, slow_sender])
+def test_who_holds_more_than_his_share_makes_room(rig, hog):
+    """Of all that the gateway may keep; newcomers are served, and who holds little stays."""
+    gw, _ = rig(always(reply(b"x" * 400_000)), env={"BUFFER_KIB": "2048"})
+    idle, hogs, most = gw.connect(), [], 0
+    for _ in range(60):
+        hogs.append(hog(gw))
+        assert gw.get("/x")[0] == 200
+        most = max(most, buffered(gw))
+    assert gw.metric("shop_gateway_shed_total") > 0
+    assert most < 3 << 20, most
+    idle.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert idle.response()[0] == 200
+    for conn in [idle, *hogs]:
+        conn.close()
+    until(lambda: buffered(gw) == 0, 10)
 
 
 def test_waiting_has_one_deadline_and_finds_the_free_endpoint(rig):

@@ -1,5 +1,6 @@
 /* link: gateway/sock.c */
-/* test_gateway_sock.c - who reads so little that nobody can wait for him? */
+/* test_gateway_sock.c - who reads so little that nobody can wait for him? What do all
+ * hold? */
 #include "check.h"
 
 #include <arpa/inet.h>
@@ -17,6 +18,11 @@ static void on_any(void *arg)
 	(void)arg;
 }
 
+static void on_shed(void *arg)
+{
+	++*(int *)arg;
+}
+
 static void on_end(void *arg, enum sock_end end)
 {
 	(void)arg;
@@ -31,7 +37,8 @@ struct pair {
 	struct event_base *base;
 	struct sock sock;
 	int peer;
-	char scratch[SOCK_READ_BYTES];
+	struct sock_shared shared;
+	int sheds;
 };
 
 static int make_pair(void **state)
@@ -53,8 +60,11 @@ static int make_pair(void **state)
 	close(listener);
 	fcntl(fd, F_SETFL, O_NONBLOCK);
 	pair->peer = peer;
+	pair->shared.max = 64 << 20;
+	pair->shared.shed = on_shed;
+	pair->shared.arg = &pair->sheds;
 	pair->base = event_base_new();
-	sock_init(&pair->sock, pair->base, fd, pair->scratch, &ops, pair);
+	sock_init(&pair->sock, pair->base, fd, &pair->shared, &ops, pair);
 	*state = pair;
 	return 0;
 }
@@ -64,6 +74,7 @@ static int free_pair(void **state)
 	struct pair *pair = *state;
 
 	sock_close(&pair->sock);
+	assert_int_equal(pair->shared.held, 0);
 	event_base_free(pair->base);
 	close(pair->peer);
 	free(pair);
@@ -139,7 +150,56 @@ static void who_has_read_all(void **state)
 	assert_true(stuck_at(pair, 3001 + 3 * SOCK_STUCK_MS));
 }
 
+static void say(struct pair *pair, size_t len)
+{
+	char bytes[1000] = {0};
+
+	assert_int_equal(write(pair->peer, bytes, len), len);
+	event_base_loop(pair->base, EVLOOP_ONCE);
+}
+
+static void what_is_held(void **state)
+{
+	struct pair *pair = *state;
+
+	sock_read_on(&pair->sock, true);
+	say(pair, 1000);
+	assert_int_equal(pair->shared.held, 1000);
+	sock_keeps(&pair->sock, 500);
+	assert_int_equal(pair->shared.held, 1500);
+	give(pair, PENDING);
+	assert_int_equal(pair->shared.held, 1500 + sock_pending(&pair->sock));
+	take(pair, PENDING);
+	evbuffer_drain(pair->sock.in, 300);
+	sock_read_on(&pair->sock, true);
+	assert_int_equal(pair->shared.held, 1200);
+	assert_int_equal(pair->sock.held, 1200);
+}
+
+static void nobody_reads_when_all_is_full(void **state)
+{
+	struct pair *pair = *state;
+
+	pair->shared.max = 1500;
+	sock_read_on(&pair->sock, true);
+	say(pair, 1000);
+	say(pair, 1000); /* passes it */
+	assert_int_equal(pair->sheds, 0);
+	say(pair, 1000); /* one more, or nothing might ever move */
+	assert_int_equal(pair->sheds, 1);
+	assert_int_equal(pair->shared.held, 3000);
+	say(pair, 1000);
+	assert_int_equal(pair->shared.held, 3000);
+	evbuffer_drain(pair->sock.in, 3000);
+	sock_keeps(&pair->sock, 0);
+	pair->shared.shedding = false;
+	event_base_loop(pair->base, EVLOOP_ONCE);
+	assert_int_equal(pair->shared.held, 1000);
+	assert_int_equal(pair->sheds, 1);
+}
+
 #define WITH_PAIR(test) cmocka_unit_test_setup_teardown(test, make_pair, free_pair)
 
 RUN(WITH_PAIR(who_reads_nothing), WITH_PAIR(who_reads_slowly),
-    WITH_PAIR(who_has_read_all))
+    WITH_PAIR(who_has_read_all), WITH_PAIR(what_is_held),
+    WITH_PAIR(nobody_reads_when_all_is_full))

@@ -52,6 +52,12 @@ def _traffic():
                 "Above MAX_CLIENTS.",
                 thresholds=bad_if_any(),
             ),
+            stat(
+                "Connections ended for room, last hour",
+                f"sum(increase(shop_gateway_shed_total{{{S}}}[1h]))",
+                "BUFFER_KIB was full.",
+                thresholds=bad_if_any(),
+            ),
             graph(
                 "Answers by class",
                 [(f"sum by (code) ({rate(requests, PUBLIC)})", "{{code}}")],
