@@ -1032,7 +1032,7 @@ class Slow:
         sock.connect(("127.0.0.1", self.gw.http))
         self.conn, self.port = Conn(sock), sock.getsockname()[1]
         self.conn.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
-        assert self.full.wait(10)
+        assert self.full.wait(60)
 
     def _handler(self, conn, up):
         conn.request()
