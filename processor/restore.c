@@ -116,20 +116,61 @@ static void goal_reached(struct restoring *r, struct goal *goal)
 	metric_set(r->engine->metrics.restoring, r->missing);
 }
 
+/* An end that was left out must not be taken for that of an empty partition. */
+static rd_kafka_resp_err_t answer_of(const rd_kafka_topic_partition_t *elem)
+{
+	if (!elem->err && elem->offset < 0)
+		return RD_KAFKA_RESP_ERR__PARTIAL;
+	return elem->err;
+}
+
+static rd_kafka_topic_partition_list_t *marks_list(const struct restoring *r,
+						   int64_t which)
+{
+	rd_kafka_topic_partition_list_t *list =
+		rd_kafka_topic_partition_list_new(r->list->cnt);
+
+	for (int i = 0; i < r->list->cnt; i++)
+		rd_kafka_topic_partition_list_add(list, r->engine->cfg->results_topic,
+						  r->list->elems[i].partition)
+			->offset = which;
+	return list;
+}
+
+/* For all partitions at once, the offset that `which` stands for. Not by
+ * rd_kafka_query_watermark_offsets(): while a leader hangs it does not come back in its
+ * time, or ever (librdkafka 2.0.2). */
+static rd_kafka_resp_err_t ask_marks(struct restoring *r, rd_kafka_t *marks,
+				     int64_t which)
+{
+	rd_kafka_topic_partition_list_t *list = marks_list(r, which);
+	rd_kafka_resp_err_t error = rd_kafka_offsets_for_times(marks, list, ASK_MS);
+
+	engine_turned(r->engine);
+	for (int i = 0; i < list->cnt && !error; i++) {
+		struct goal *goal = &r->goal[i];
+
+		error = answer_of(&list->elems[i]);
+		if (which == RD_KAFKA_OFFSET_END)
+			goal->end = list->elems[i].offset;
+		else
+			goal->low = list->elems[i].offset;
+	}
+	rd_kafka_topic_partition_list_destroy(list);
+	return error;
+}
+
 static rd_kafka_resp_err_t ask_ends(struct restoring *r)
 {
 	rd_kafka_t *marks = clients_reader(r->engine, "read_uncommitted");
-	rd_kafka_resp_err_t error =
-		marks ? RD_KAFKA_RESP_ERR_NO_ERROR : RD_KAFKA_RESP_ERR__FAIL;
+	rd_kafka_resp_err_t error;
 
-	for (int i = 0; i < r->list->cnt && !error; i++) {
-		engine_turned(r->engine);
-		error = rd_kafka_query_watermark_offsets(
-			marks, r->engine->cfg->results_topic, r->list->elems[i].partition,
-			&r->goal[i].low, &r->goal[i].end, ASK_MS);
-	}
-	if (marks)
-		rd_kafka_destroy(marks);
+	if (!marks)
+		return RD_KAFKA_RESP_ERR__FAIL;
+	error = ask_marks(r, marks, RD_KAFKA_OFFSET_END);
+	if (!error)
+		error = ask_marks(r, marks, RD_KAFKA_OFFSET_BEGINNING);
+	rd_kafka_destroy(marks);
 	return error;
 }
 

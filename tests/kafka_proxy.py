@@ -39,6 +39,10 @@ class KafkaProxy(Proxy):
         """The connection ends before the broker has got it."""
         self.faults[api] = Fault("drop", times)
 
+    def hang(self, api):
+        """The connection ends before the broker has got it, and from then on nothing passes: see freeze()."""
+        self.faults[api] = Fault("hang", 1)
+
     def delay(self, api, seconds, times=1):
         self.faults[api] = Fault("delay", times, seconds)
 
@@ -66,6 +70,8 @@ class KafkaProxy(Proxy):
         what = fault and fault.what
         if what == "delay":
             await asyncio.sleep(fault.value)
+        if what == "hang":
+            self.flowing.clear()
         if what == "fail" or self._eats(api) or api in NAMES_BROKERS:
             self.pending[link, number] = (api, version, fault)
         elif what:
@@ -73,7 +79,7 @@ class KafkaProxy(Proxy):
         if what == "fail" and api == END_TXN:
             link.client[1].write(await self.answer(link, _message(struct.pack(">iih", number, 0, 0))))
             return b""
-        return None if what == "drop" else data
+        return None if what in ("drop", "hang") else data
 
     def _eats(self, api):
         """Taken with the answer: of two requests on one connection, the first lost answer ends it for both."""

@@ -359,6 +359,21 @@ def test_s24_a_client_that_knows_too_little_is_replaced(alone, proxy):
     alone.exact(model)
 
 
+def test_s24_the_leader_hangs_when_asked_for_the_ends(alone, proxy):
+    """Connections are taken but never answered: each question ends in its time, and the engine is not stuck."""
+    model = bare_model("s24-ends")
+    counted(alone, model)
+    proxy.hang(kp.LIST_OFFSETS)
+    processor = alone.start(wait=False, **through(proxy))
+    until(lambda: proxy.done("hang", kp.LIST_OFFSETS) == 1, 30, "its question")
+    # Told between two questions; by itself the library would stay in the first one.
+    until(lambda: '"ends of the results"' in processor.text(), 25, "its going on to ask")
+    proxy.thaw()
+    alone.send_bare(*model.events(50))
+    alone.exact(model, 60)
+    assert processor.stop() == 0
+
+
 def open_transaction(alone, key):
     """Somebody's transaction on the partition of `key`, for a minute or until it is ended."""
     other = Producer({
