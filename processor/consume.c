@@ -118,17 +118,27 @@ static void consumer_died(struct engine *engine)
 		engine_again(engine, "consumer: %s", text);
 }
 
+/* Without a state nothing was counted, so nothing can be missing: there is only no
+ * answer yet to where the beginning is. */
+static void offset_refused(struct engine *engine, const rd_kafka_message_t *msg)
+{
+	const char *why = rd_kafka_message_errstr(msg);
+
+	if (engine->part[msg->partition].next < 0)
+		engine_again(engine, "%s [%" PRId32 "]: cannot find the beginning: %s",
+			     engine->cfg->orders_topic, msg->partition, why);
+	else
+		engine_fail(engine,
+			    "%s [%" PRId32 "]: the committed offset does not exist any "
+			    "more, uncounted events were deleted by retention: %s",
+			    engine->cfg->orders_topic, msg->partition, why);
+}
+
 static void consume_error(struct engine *engine, const rd_kafka_message_t *msg)
 {
 	switch (msg->err) {
 	case RD_KAFKA_RESP_ERR__FATAL: consumer_died(engine); break;
-	case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
-		engine_fail(engine,
-			    "%s [%" PRId32 "]: the committed offset does not exist any "
-			    "more, uncounted events were deleted by retention: %s",
-			    engine->cfg->orders_topic, msg->partition,
-			    rd_kafka_message_errstr(msg));
-		break;
+	case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET: offset_refused(engine, msg); break;
 	default:
 		log_warn("consumer", LOG_STR("why", rd_kafka_message_errstr(msg)),
 			 LOG_STR("hint", events_hint(msg->err)));
