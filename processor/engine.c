@@ -172,8 +172,7 @@ static void give_back_memory(struct engine *engine, int64_t lag)
 	engine->heap_is_loose = false;
 }
 
-/* Returns the lag. */
-static int64_t show(struct engine *engine)
+int64_t engine_show(struct engine *engine)
 {
 	int64_t lag = 0, partitions = 0, users = 0, windows = 0;
 
@@ -198,7 +197,7 @@ static void tick(struct engine *engine, int64_t now_ms)
 {
 	engine->next_tick_ms = now_ms + TICK_MS;
 	rd_kafka_poll(engine->producer, 0);
-	give_back_memory(engine, show(engine));
+	give_back_memory(engine, engine_show(engine));
 	if (in_contact(engine, now_ms))
 		close_idle_windows(engine, now_ms);
 }

@@ -101,6 +101,8 @@ bool engine_fenced(struct engine *engine, const char *call, const char *why);
 void engine_fatal(struct engine *engine, const char *call, const rd_kafka_error_t *error);
 /* A broker answered. */
 void engine_contact(struct engine *engine);
+/* Sets the gauges to what is held now. Returns the lag. */
+int64_t engine_show(struct engine *engine);
 
 /* ---- kafka_clients.c ---- */
 

@@ -16,6 +16,9 @@ void drop_partitions(struct engine *engine)
 		memset(&engine->part[i], 0, sizeof(engine->part[i]));
 	}
 	engine->heap_is_loose = true;
+	/* What comes next, a restore or new clients, may take long: meanwhile the alarm
+	 * about partitions that nobody counts must see that they are gone. */
+	(void)engine_show(engine);
 }
 
 static void assigned(struct engine *engine, rd_kafka_topic_partition_list_t *list)
@@ -31,7 +34,9 @@ static void assigned(struct engine *engine, rd_kafka_topic_partition_list_t *lis
 			return;
 		}
 	}
-	if (list->cnt > 0 && !restore(engine, list))
+	if (list->cnt == 0)
+		metric_set(engine->metrics.restoring, 0);
+	else if (!restore(engine, list))
 		drop_partitions(engine);
 }
 

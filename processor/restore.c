@@ -347,7 +347,7 @@ bool restore(struct engine *engine, rd_kafka_topic_partition_list_t *list)
 	metric_set(engine->metrics.restoring, r.missing);
 	ok = get_committed(&r) && get_ends(&r) && read_results(&r) && settle_all(&r);
 	free(r.goal);
-	/* The alarm stays between two tries; revoked() ends it when others try. */
+	/* The alarm stays between two tries; rebalance.c ends it when others try. */
 	if (!ok)
 		return false;
 	metric_set(engine->metrics.restoring, 0);

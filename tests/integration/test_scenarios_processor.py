@@ -256,6 +256,23 @@ def test_s14_error_that_ends_the_transaction(alone, proxy, api, error):
     assert processor.stop() == 0
 
 
+def test_s14_holds_nothing_while_it_begins_again(alone, proxy):
+    """Its numbers say so, or the alarm about partitions that nobody counts would stay silent."""
+    model = bare_model("s14-again")
+    processor = alone.start(**through(proxy))
+    counted(alone, model, processor)
+    until(lambda: processor.metric("partitions") == 4 and processor.metric("users") == BARE)
+    proxy.fail(kp.ADD_OFFSETS_TO_TXN, kp.ID_DENIED)
+    proxy.hang(kp.INIT_PRODUCER_ID)  # what the new clients ask for before any partition
+    alone.send_bare(*model.events(200))
+    until(lambda: proxy.done("hang", kp.INIT_PRODUCER_ID) == 1, 30, "its beginning again")
+    assert processor.metric("restarts_total") == 1
+    assert [processor.metric(name) for name in ("partitions", "lag", "users", "windows")] == [0, 0, 0, 0]
+    proxy.thaw()
+    alone.exact(model, 60)
+    assert processor.stop() == 0
+
+
 # ---- 16 to 20: events ----
 
 
