@@ -23,7 +23,9 @@ HARDEN        := -fstack-protector-strong -fstack-clash-protection \
                  $(BRANCHES_$(firstword $(subst -, ,$(shell $(CC) -dumpmachine 2>/dev/null))))
 FLAGS_debug   := -Og -g3
 FLAGS_release := -O2 -g -DRELEASE -D_FORTIFY_SOURCE=2 -fPIE $(HARDEN)
-FLAGS_asan    := -O1 -g3 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+# Unsigned as on arm64, so that the tests have both kinds of char.
+FLAGS_asan    := -O1 -g3 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all \
+                 -funsigned-char
 FLAGS_tsan    := -O1 -g3 -fno-omit-frame-pointer -fsanitize=thread
 FLAGS_fuzz    := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined \
                  -fno-sanitize-recover=all

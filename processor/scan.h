@@ -99,7 +99,7 @@ static inline struct str scan_str(struct scan *s)
 
 	SCAN(s, "\"");
 	while (s->ok && s->at < s->end && *s->at != '"') {
-		s->ok = *s->at >= ' ' && *s->at != '\\';
+		s->ok = *s->at >= ' ' && *s->at <= '~' && *s->at != '\\';
 		s->at++;
 	}
 	SCAN(s, "\"");
