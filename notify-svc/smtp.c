@@ -82,12 +82,31 @@ static int on_progress(void *arg, curl_off_t dltotal, curl_off_t dlnow,
 	return time_mono_ms() - mail->begun_ms > SMTP_SEND_MS;
 }
 
+/* When a command is refused, libcurl says QUIT before it returns, and to a connection
+ * that it has kept for too long, before it begins. */
+static int on_command(CURL *curl, curl_infotype type, char *text, size_t len, void *arg)
+{
+	struct smtp_mail *mail = arg;
+	struct str command = {text, len};
+
+	(void)curl;
+	if (type != CURLINFO_HEADER_OUT)
+		return 0;
+	mail->quitting = str_starts(command, STR("QUIT"));
+	if (str_starts(command, STR("RCPT ")))
+		mail->named = true;
+	return 0;
+}
+
 static size_t on_reply(char *line, size_t size, size_t n, void *arg)
 {
 	struct smtp_mail *mail = arg;
+	size_t len = size * n, most = sizeof(mail->reply) - 1;
 
-	str_copy(mail->reply, sizeof(mail->reply), (struct str){line, size * n});
-	return size * n;
+	if (!mail->quitting)
+		str_copy(mail->reply, sizeof(mail->reply),
+			 (struct str){line, len < most ? len : most});
+	return len;
 }
 
 static int on_socket(void *arg, curl_socket_t fd, curlsocktype purpose)
@@ -119,6 +138,9 @@ static void set_up(CURL *curl, struct smtp *smtp, struct smtp_mail *mail,
 	curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L);
 	curl_easy_setopt(curl, CURLOPT_TCP_KEEPIDLE, PROBE_S);
 	curl_easy_setopt(curl, CURLOPT_TCP_KEEPINTVL, PROBE_S);
+	curl_easy_setopt(curl, CURLOPT_VERBOSE, 1L); /* or on_command is not called */
+	curl_easy_setopt(curl, CURLOPT_DEBUGFUNCTION, on_command);
+	curl_easy_setopt(curl, CURLOPT_DEBUGDATA, mail);
 	curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_reply);
 	curl_easy_setopt(curl, CURLOPT_HEADERDATA, mail);
 	curl_easy_setopt(curl, CURLOPT_MAXAGE_CONN, KEEP_S);
@@ -145,8 +167,9 @@ static void read_status(const char *line, char status[STATUS_MAX])
 		str_copy(status, STATUS_MAX, (struct str){line + 4, len});
 }
 
-/* Only answers about the mailbox itself are final: others are about us (5.7: refused;
- * 5.1.7 and 5.1.8: the sender's address), or about a server that somebody will mend. */
+/* Only answers about the mailbox itself are final, so none before it was named: others
+ * are about us (5.7: refused; 5.1.7 and 5.1.8: the sender's address), or about a server
+ * that somebody will mend. */
 static bool is_final(long code, const char *status)
 {
 	if (code != 550 && code != 551 && code != 553)
@@ -173,7 +196,7 @@ static void tell_failure(struct smtp_mail *mail, CURLcode code, long answer,
 	char status[STATUS_MAX];
 
 	read_status(mail->reply, status);
-	mail->end = is_final(answer, status) ? SMTP_NEVER : SMTP_LATER;
+	mail->end = mail->named && is_final(answer, status) ? SMTP_NEVER : SMTP_LATER;
 	snprintf(mail->why, sizeof(mail->why),
 		 "%.180s (last answer of the server: %ld%s%s)",
 		 why_ended(mail, code, detail), answer, *status ? " " : "", status);
@@ -195,6 +218,7 @@ static void send_mail(void *worker, void *arg)
 	}
 	mail->read = 0;
 	mail->begun_ms = time_mono_ms();
+	mail->named = mail->quitting = false;
 	*mail->reply = '\0';
 	snprintf(to, sizeof(to), "<%s>", mail->to);
 	list = curl_slist_append(NULL, to);

@@ -47,7 +47,9 @@ struct smtp_mail {
 	/* private */
 	size_t read;
 	int64_t begun_ms;
-	char reply[128]; /* the server's last line */
+	bool named;      /* the server was told of the recipient */
+	bool quitting;   /* the last command was QUIT */
+	char reply[128]; /* the server's last line, but to QUIT; may be cut */
 	struct smtp *smtp;
 	void (*done)(void *arg);
 	void *arg;

@@ -9,6 +9,7 @@ Runs as a process of its own:  mailsink.py FOLDER SMTP-PORT HTTP-PORT [ADDRESS] 
   GET    /mails/N.eml          the message as it came
   PUT    /reply                body "451 try later": the answer to every DATA from now on;
                                "wait 12": each is kept and answered after so many seconds;
+                               "RCPT 550 who?", "QUIT wait 12": the same for MAIL, RCPT or QUIT, a line each;
                                an empty body accepts at once again
 """
 
@@ -37,7 +38,7 @@ class Box:
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.lock = threading.Lock()
-        self.reply = ""
+        self.replies = {}
         self.last = max((int(p.stem) for p in self.folder.glob("*.eml")), default=0)
 
     def add(self, envelope):
@@ -74,18 +75,39 @@ class Box:
             path.unlink()
 
 
+def replies(text):
+    """{command: its answer}"""
+    found = (re.fullmatch(r"(?:(MAIL|RCPT|QUIT) )?(.+)", line) for line in text.splitlines())
+    return {one[1] or "DATA": one[2] for one in found if one}
+
+
 class Smtp:
+    """Names and arguments of handle_*() are fixed by aiosmtpd."""
+
     def __init__(self, box):
         self.box = box
 
-    async def handle_DATA(self, server, session, envelope):  # noqa: N802 (name fixed by aiosmtpd)
-        waits = re.fullmatch(r"wait (\d+)", self.box.reply)
-        if self.box.reply and not waits:
-            return self.box.reply
-        self.box.add(envelope)
+    async def answer(self, command, ordinary, accept=lambda: None):
+        reply = self.box.replies.get(command, "")
+        waits = re.fullmatch(r"wait (\d+)", reply)
+        if reply and not waits:
+            return reply
+        accept()
         if waits:
             await asyncio.sleep(int(waits[1]))
-        return "250 kept"
+        return ordinary
+
+    async def handle_MAIL(self, server, session, envelope, address, options):  # noqa: N802
+        return await self.answer("MAIL", "250 OK", lambda: setattr(envelope, "mail_from", address))
+
+    async def handle_RCPT(self, server, session, envelope, address, options):  # noqa: N802
+        return await self.answer("RCPT", "250 OK", lambda: envelope.rcpt_tos.append(address))
+
+    async def handle_DATA(self, server, session, envelope):  # noqa: N802
+        return await self.answer("DATA", "250 kept", lambda: self.box.add(envelope))
+
+    async def handle_QUIT(self, server, session, envelope):  # noqa: N802
+        return await self.answer("QUIT", "221 Bye")
 
 
 def handler_for(box):
@@ -118,7 +140,7 @@ def handler_for(box):
 
         def do_PUT(self):  # noqa: N802
             length = int(self.headers.get("Content-Length") or 0)
-            box.reply = self.rfile.read(length).decode().strip()
+            box.replies = replies(self.rfile.read(length).decode())
             self.answer(200, b"{}")
 
         def log_message(self, *args):
