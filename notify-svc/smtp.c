@@ -131,6 +131,7 @@ static void set_up(CURL *curl, struct smtp *smtp, struct smtp_mail *mail,
 	curl_easy_setopt(curl, CURLOPT_USE_SSL, use_ssl[cfg->tls]);
 	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
 	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)SMTP_SEND_MS + SMTP_ANSWER_MS);
+	curl_easy_setopt(curl, CURLOPT_SERVER_RESPONSE_TIMEOUT, SMTP_ANSWER_MS / 1000L);
 	curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
 	curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
 	curl_easy_setopt(curl, CURLOPT_XFERINFODATA, mail);
