@@ -36,12 +36,13 @@ bool money_parse(struct str text, int64_t *cents)
 
 bool money_from_double(double value, int64_t *cents)
 {
-	double scaled = value * 100.0;
-	double whole = nearbyint(scaled);
+	/* A product of doubles would be rounded once more, which beyond 2^33 is too much
+	 * for amounts that are whole cents, and for sums beyond 2^45 a cent. */
+	long double scaled = (long double)value * 100, whole = nearbyintl(scaled);
 
-	if (!isfinite(value) || fabs(whole) > (double)MONEY_MAX_CENTS)
+	if (!isfinite(value) || fabsl(whole) > (long double)MONEY_MAX_CENTS)
 		return false;
-	if (fabs(scaled - whole) > 1e-4) /* 1e-6 of a unit is 1e-4 of a cent */
+	if (fabsl(scaled - whole) > 1e-4L) /* 1e-6 of a unit is 1e-4 of a cent */
 		return false;
 	*cents = (int64_t)whole;
 	return true;
@@ -49,9 +50,7 @@ bool money_from_double(double value, int64_t *cents)
 
 bool money_sum_from_double(double value, int64_t *cents)
 {
-	/* A product of doubles would be rounded once more, to the wrong cent for
-	 * sums beyond 2^45. */
-	long double scaled = (long double)value * 100;
+	long double scaled = (long double)value * 100; /* as above */
 
 	if (!isfinite(value) || fabsl(scaled) > (long double)MONEY_MAX_SUM)
 		return false;

@@ -101,6 +101,18 @@ def test_mails_of_an_order_and_its_cancellation(shop, customer):
     assert shop.api("GET", f"/api/notifications?user_id={user}", token="demo").status_code == 403
 
 
+def test_an_order_as_large_as_can_be(shop, customer):
+    """Beyond 2^33 doubles are nearly as far apart as what an amount may be off."""
+    user, token, email = customer
+    dead = len(shop.events("orders-dlq"))
+    product = shop.new_product(price=9999983.30, stock=1000)
+    assert shop.order(user, product, 999, token=token).status_code == 201
+    mail = until(lambda: shop.mails(email), 20, "the mail")[0]
+    assert "Total: 9989983316.70 USD" in mail["body"]
+    until(lambda: shop.totals(user)["total_spent"] == 9989983316.70)
+    assert len(shop.events("orders-dlq")) == dead
+
+
 def test_an_event_that_comes_again_makes_no_second_mail(shop, customer):
     user, _, email = customer
     one, two = event(user, 1001), event(user, 1002)

@@ -5,6 +5,7 @@
 
 #include "js.h"
 #include "jw.h"
+#include "money.h"
 
 static void writes(void **state)
 {
@@ -137,5 +138,37 @@ static void fields(void **state)
 	json_decref(doc);
 }
 
+static void reads_back(int64_t cents)
+{
+	char text[MONEY_TEXT_MAX], body[MONEY_TEXT_MAX + 8];
+	struct err err = {0};
+	int64_t read = -1;
+	json_t *doc;
+
+	money_format(text, cents);
+	snprintf(body, sizeof(body), "{\"m\":%s}", text);
+	doc = js_parse_object(str_from(body), &err);
+	assert_non_null(doc);
+	if (!js_money(doc, "m", 0, MONEY_MAX_CENTS, &read, &err) || read != cents)
+		fail_msg("%s was read as %lld: %s", text, (long long)read, err.text);
+	json_decref(doc);
+}
+
+static void money_reads_back(void **state)
+{
+	uint64_t random = 1;
+
+	(void)state;
+	reads_back(0);
+	reads_back(998998331670);
+	reads_back(MONEY_MAX_CENTS);
+	for (int i = 0; i < 20000; i++) {
+		random = random * 6364136223846793005U + 1442695040888963407U;
+		/* Of every size: large ones have the fewest bits left for cents. */
+		reads_back((int64_t)((random >> 16) % (MONEY_MAX_CENTS + 1)) >> (i % 40));
+	}
+}
+
 RUN(cmocka_unit_test(writes), cmocka_unit_test(writer_limits), cmocka_unit_test(strings),
-    cmocka_unit_test(strict), cmocka_unit_test(fields))
+    cmocka_unit_test(strict), cmocka_unit_test(fields),
+    cmocka_unit_test(money_reads_back))
