@@ -1,10 +1,11 @@
 /*
  * notify_repo.c - SQL for notifications.
  *
- * Claiming is UPDATE, then SELECT by the lease: it works on MariaDB and MySQL,
- * and two instances never get the same row.  `next_try_at` of a row that is being
- * sent is the end of its lease, so the same condition finds what is due and what a
- * dead instance left behind.
+ * Claiming is to choose, to UPDATE what is still as it was, and to SELECT by the lease:
+ * it works on MariaDB and MySQL, and two instances never get the same row.  The choice
+ * sees one snapshot, so that nobody has two mails under way.  `next_try_at` of a row that
+ * is being sent is the end of its lease, so the same condition finds what is due and what
+ * a dead instance left behind.
  */
 #include "notify_repo.h"
 
@@ -223,34 +224,77 @@ static bool read_claimed(struct db_conn *conn, struct notice_claim *claim,
 	return true;
 }
 
-/* One state at a time, so that the index gives the order and nothing is sorted. */
-static bool take(struct db_conn *conn, const struct notice_claim *claim,
-		 const char *state, size_t max, size_t *taken, struct err *err)
+/* Of those that are due the first. Where they bring too little, one user has many, and
+ * a longer walk passes them over while one of them is under way; but an end it has. */
+#define NEAR 100
+#define FAR  10000
+
+/* Of each user the first that is due, and none of whom one is being sent. One state at
+ * a time, so that the index gives the order. */
+static bool choose(struct db_conn *conn, const char *state, int64_t among, size_t max,
+		   struct db_arg ids[REPO_MAX_CLAIM], size_t *n, struct err *err)
 {
-	if (!db_exec(conn, err,
-		     "UPDATE notifications SET state = 'sending', tries = tries + 1,"
-		     " lease_owner = ?, next_try_at = NOW(3) + INTERVAL ? SECOND"
-		     " WHERE state = ? AND next_try_at <= NOW(3)"
-		     " ORDER BY next_try_at LIMIT ?",
-		     DB_Z(claim->lease), DB_I(claim->lease_s), DB_Z(state), DB_I(max)))
+	struct db_rows *rows;
+
+	if (!db_query(conn, &rows, err,
+		      "SELECT MIN(id), MIN(next_try_at) AS since FROM"
+		      " (SELECT id, user_id, next_try_at FROM notifications"
+		      "  WHERE state = ? AND next_try_at <= NOW(3)"
+		      "  ORDER BY next_try_at LIMIT ?) AS due"
+		      " WHERE ? = 'sending' OR user_id NOT IN"
+		      " (SELECT user_id FROM notifications WHERE state = 'sending')"
+		      " GROUP BY user_id ORDER BY since, MIN(id) LIMIT ?",
+		      DB_Z(state), DB_I(among), DB_Z(state), DB_I(max)))
 		return false;
-	*taken = (size_t)db_affected(conn);
+	*n = db_rows_count(rows);
+	for (size_t i = 0; i < REPO_MAX_CLAIM; i++)
+		ids[i] = DB_I(i < *n ? db_int(rows, i, 0) : 0);
+	db_rows_free(rows);
+	return true;
+}
+
+/* Of two that chose the same, the later one gets nothing, and so no user's second mail
+ * either. By the primary key, so that both lock in the same order. */
+static bool take(struct db_conn *conn, struct notice_claim *claim, const char *state,
+		 size_t *taken, struct err *err)
+{
+	struct db_arg args[REPO_MAX_CLAIM + 3] = {DB_Z(claim->lease),
+						  DB_I(claim->lease_s), DB_Z(state)};
+	size_t want = claim->max - *taken, n;
+
+	if (!choose(conn, state, NEAR, want, args + 3, &n, err))
+		return false;
+	if (n < want && !choose(conn, state, FAR, want, args + 3, &n, err))
+		return false;
+	if (n == 0)
+		return true;
+	if (!db_exec_v(conn,
+		       "UPDATE notifications FORCE INDEX (PRIMARY)"
+		       " SET state = 'sending', tries = tries + 1,"
+		       " lease_owner = ?, next_try_at = NOW(3) + INTERVAL ? SECOND"
+		       " WHERE state = ? AND next_try_at <= NOW(3) AND id IN"
+		       " (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		       args, ARRAY_LEN(args), err))
+		return false;
+	claim->missed += n - (size_t)db_affected(conn);
+	*taken += (size_t)db_affected(conn);
 	return true;
 }
 
 static bool claim_job(struct db_conn *conn, void *arg, struct err *err)
 {
 	struct notice_claim *claim = arg;
-	size_t taken, abandoned = 0;
+	size_t taken = 0;
 
-	claim->n = 0;
+	_Static_assert(REPO_MAX_CLAIM == 16, "the statement of take() has 16 places");
+	claim->n = claim->missed = 0;
 	id_new(claim->lease);
-	if (!take(conn, claim, "pending", claim->max, &taken, err))
+	/* What a dead instance left behind first: its users' other mails wait for it. */
+	if (!take(conn, claim, "sending", &taken, err))
 		return false;
-	if (taken < claim->max &&
-	    !take(conn, claim, "sending", claim->max - taken, &abandoned, err))
+	if (taken < claim->max && !take(conn, claim, "pending", &taken, err))
 		return false;
-	return taken + abandoned == 0 || read_claimed(conn, claim, err);
+	return taken == 0 || read_claimed(conn, claim, err);
 }
 
 void notify_repo_claim(struct db_pool *db, struct notice_claim *claim, db_done done,

@@ -50,7 +50,8 @@ void notify_repo_list(struct db_pool *db, struct notice_list *list, db_done done
 		      void *arg);
 void notice_list_fini(struct notice_list *list);
 
-/* Takes up to `max` notifications that are due, under a lease. */
+/* Takes up to `max` notifications that are due, under a lease: of each user the first,
+ * and nothing while another one of his is being sent, by any instance. */
 struct notice_claim {
 	struct repo_op op;
 	size_t max; /* at most REPO_MAX_CLAIM */
@@ -58,6 +59,7 @@ struct notice_claim {
 	char lease[ID_HEX_LEN + 1];            /* filled */
 	struct notice notices[REPO_MAX_CLAIM]; /* filled; finished by the caller */
 	size_t n;
+	size_t missed; /* filled: another instance was faster, there may be more */
 };
 void notify_repo_claim(struct db_pool *db, struct notice_claim *claim, db_done done,
 		       void *arg);

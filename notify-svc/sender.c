@@ -1,8 +1,9 @@
 /*
  * sender.c - claim -> find the address -> send -> settle, for a few mails at once.
  *
- * Of one user only one mail is under way, so that "cancelled" does not overtake
- * "placed" when both are due.
+ * A claim brings one mail of a user at most, and none while another one of his is with
+ * any instance: "cancelled" does not overtake "placed" when both are due, and whoever
+ * has many holds up nobody else.
  */
 #include "sender.h"
 
@@ -16,23 +17,30 @@
 #include "notify_repo.h"
 #include "timeutil.h"
 
-#define SLOTS   (2 * SMTP_THREADS) /* under way: one sent, one waiting, a thread */
+#define SLOTS   (2 * SMTP_THREADS) /* claimed: one sent, one waiting, a thread */
 #define LEASE_S 60
 /* Not begun by then: another instance may take it soon, so leave it. Finding the
- * address and sending take at most 13 s more, and twice that in the queue. */
+ * address and sending take at most 13 s. */
 #define BEGIN_MS (LEASE_S * 1000 / 2)
+/* While servers that take their time have all threads, others may be free. */
+#define WAIT_MS SMTP_SEND_MS
 /* A server may take its time with a mail that it has: the lease is kept up. */
 #define RENEW_MS   (LEASE_S * 1000 / 3)
 #define POLL_MS    1000
 #define RECORD_MS  500
 #define BACKLOG_MS 10000
 
+static const char BUSY[] = "all threads that send were busy";
 static const char STOPPED[] = "the instance that had it stopped before its turn";
 
 struct job {
 	struct job *next; /* in sender->idle */
 	struct sender *sender;
-	enum { JOB_IDLE, JOB_WAITING, JOB_UNDER_WAY } state;
+	enum {
+		JOB_IDLE,
+		JOB_WAITING, /* for a thread that sends */
+		JOB_UNDER_WAY
+	} state;
 	struct notice notice;
 	int64_t claimed_ms, leased_ms; /* its lease lasts LEASE_S from the latter on */
 	struct address_query address;
@@ -47,7 +55,7 @@ struct sender {
 	struct sender_config cfg;
 	struct job jobs[SLOTS];
 	struct job *idle;
-	size_t n_idle;
+	size_t n_idle, n_sending;
 	struct pace pace;
 	struct notice_claim claim;
 	bool claiming;
@@ -94,20 +102,6 @@ static void claim(struct sender *sender)
 	notify_repo_claim(sender->cfg.db, &sender->claim, on_claimed, sender);
 }
 
-/* The oldest job of this user in that state; NULL if there is none. */
-static struct job *job_of(struct sender *sender, int64_t user_id, int state)
-{
-	struct job *oldest = NULL;
-
-	for (size_t i = 0; i < SLOTS; i++) {
-		struct job *job = &sender->jobs[i];
-		if ((int)job->state == state && job->notice.user_id == user_id &&
-		    (!oldest || job->notice.id < oldest->notice.id))
-			oldest = job;
-	}
-	return oldest;
-}
-
 /* It was not begun: whoever is free need not wait for its lease. */
 static void give_back(struct job *job, const char *why)
 {
@@ -123,12 +117,6 @@ static void give_back(struct job *job, const char *why)
 	notify_repo_settle(job->sender->cfg.db, outcome, on_settled, job);
 }
 
-static void begin(struct job *job)
-{
-	job->state = JOB_UNDER_WAY;
-	addresses_find(job->sender->cfg.addresses, &job->address, on_address, job);
-}
-
 static void take(struct sender *sender, const struct notice *notice)
 {
 	struct job *job = sender->idle;
@@ -140,13 +128,13 @@ static void take(struct sender *sender, const struct notice *notice)
 	job->outcome = (struct notice_outcome){.id = notice->id};
 	memcpy(job->outcome.lease, sender->claim.lease, sizeof(job->outcome.lease));
 	job->address.user_id = notice->user_id;
-	job->state = JOB_WAITING;
+	job->state = JOB_UNDER_WAY;
 	if (sender->stopping)
 		return; /* left to its lease */
 	if (sender->draining)
 		give_back(job, STOPPED);
-	else if (!job_of(sender, notice->user_id, JOB_UNDER_WAY))
-		begin(job);
+	else
+		addresses_find(sender->cfg.addresses, &job->address, on_address, job);
 }
 
 static void check_drained(struct sender *sender)
@@ -191,7 +179,8 @@ static void on_claimed(const struct err *err, void *arg)
 		note_claimed(sender);
 	for (size_t i = 0; i < n; i++)
 		take(sender, &sender->claim.notices[i]);
-	if (sender->again || (n > 0 && n == sender->claim.max))
+	if (sender->again || (n > 0 && n == sender->claim.max) ||
+	    (!err && sender->claim.missed > 0))
 		claim(sender);
 	check_drained(sender);
 }
@@ -241,9 +230,8 @@ static bool worth_waiting(const struct job *job)
 
 static void on_settled(const struct err *err, void *arg)
 {
-	struct job *job = arg, *waiting;
+	struct job *job = arg;
 	struct sender *sender = job->sender;
-	int64_t user_id = job->notice.user_id;
 
 	if (err && worth_waiting(job)) {
 		loop_timer_start(job->again, RECORD_MS);
@@ -261,14 +249,38 @@ static void on_settled(const struct err *err, void *arg)
 	job->next = sender->idle;
 	sender->idle = job;
 	sender->n_idle++;
-	waiting = job_of(sender, user_id, JOB_WAITING);
-	if (waiting && !sender->draining)
-		begin(waiting);
 	claim(sender);
 	check_drained(sender);
 }
 
 /* ---- send ---- */
+
+static struct job *oldest_waiting(struct sender *sender)
+{
+	struct job *oldest = NULL;
+
+	for (size_t i = 0; i < SLOTS; i++) {
+		struct job *job = &sender->jobs[i];
+		if (job->state == JOB_WAITING &&
+		    (!oldest || job->notice.id < oldest->notice.id))
+			oldest = job;
+	}
+	return oldest;
+}
+
+static void send_waiting(struct sender *sender)
+{
+	struct job *job;
+
+	while (!sender->draining && sender->n_sending < SMTP_THREADS) {
+		job = oldest_waiting(sender);
+		if (!job)
+			return;
+		job->state = JOB_UNDER_WAY;
+		sender->n_sending++;
+		smtp_send(sender->cfg.smtp, &job->mail, on_sent, job);
+	}
+}
 
 static void on_address(void *arg)
 {
@@ -281,18 +293,24 @@ static void on_address(void *arg)
 		       address->why);
 		return;
 	}
+	if (sender->draining) {
+		give_back(job, STOPPED);
+		return;
+	}
 	job->text = mail_text(&job->notice, sender->cfg.from, address->email,
 			      address->name, time_now_ms(), &job->mail.len);
 	job->mail.begin_by_ms = job->claimed_ms + BEGIN_MS;
 	job->mail.to = address->email;
 	job->mail.text = job->text;
-	smtp_send(sender->cfg.smtp, &job->mail, on_sent, job);
+	job->state = JOB_WAITING;
+	send_waiting(sender);
 }
 
 static void on_sent(void *arg)
 {
 	struct job *job = arg;
 
+	job->sender->n_sending--;
 	switch (job->mail.end) {
 	case SMTP_SENT:
 		/* From here to the recorded outcome a crash means a second mail. */
@@ -307,6 +325,7 @@ static void on_sent(void *arg)
 	case SMTP_LATER: settle(job, NOTICE_PENDING, job->mail.why); break;
 	case SMTP_NEVER: settle(job, NOTICE_FAILED, job->mail.why); break;
 	}
+	send_waiting(job->sender);
 }
 
 /* ---- now and then ---- */
@@ -359,6 +378,17 @@ static void renew(struct sender *sender, int64_t now)
 	notify_repo_renew(sender->cfg.db, renewal, on_renewed, sender);
 }
 
+static void give_back_waiting(struct sender *sender, int64_t claimed_before,
+			      const char *why)
+{
+	for (size_t i = 0; i < SLOTS; i++) {
+		struct job *job = &sender->jobs[i];
+
+		if (job->state == JOB_WAITING && job->claimed_ms < claimed_before)
+			give_back(job, why);
+	}
+}
+
 static void on_poll(void *arg)
 {
 	struct sender *sender = arg;
@@ -366,6 +396,7 @@ static void on_poll(void *arg)
 
 	loop_timer_start(sender->poll, POLL_MS);
 	claim(sender);
+	give_back_waiting(sender, now - WAIT_MS, BUSY);
 	renew(sender, now);
 	if (sender->counting || now < sender->backlog_ms)
 		return;
@@ -390,10 +421,7 @@ void sender_drain(struct sender *sender, loop_fn drained, void *arg)
 	sender->draining = true;
 	sender->drained = drained;
 	sender->drained_arg = arg;
-	for (size_t i = 0; i < SLOTS; i++) {
-		if (sender->jobs[i].state == JOB_WAITING)
-			give_back(&sender->jobs[i], STOPPED);
-	}
+	give_back_waiting(sender, INT64_MAX, STOPPED);
 	check_drained(sender);
 }
 

@@ -30,6 +30,16 @@ def customer(shop):
     return user, token, email
 
 
+def new_users(shop, n):
+    users = [shop.new_user()[0] for _ in range(n)]
+    text = f"SELECT email FROM users WHERE id IN ({','.join(map(str, users))}) ORDER BY id"
+    return users, [row[0] for row in shop.sql("user-svc", text)]
+
+
+def mails_of(shop, emails):
+    return [mail for email in emails for mail in shop.mails(email)]
+
+
 def notices(shop, user, **more):
     answer = shop.api("GET", "/api/notifications", params={"user_id": user, **more}, token="admin")
     assert answer.status_code == 200, answer.text
@@ -40,10 +50,10 @@ def state(shop, user):
     return [one["state"] for one in notices(shop, user)]
 
 
-def stored(shop, user):
+def stored(shop, *users):
     """The states from the database: no instance need be there to ask."""
-    rows = shop.sql("notify-svc", "SELECT state FROM notifications WHERE user_id = %s ORDER BY id", user)
-    return [row[0] for row in rows]
+    text = f"SELECT state FROM notifications WHERE user_id IN ({','.join(map(str, users))}) ORDER BY id"
+    return [row[0] for row in shop.sql("notify-svc", text)]
 
 
 def nobody_waits(shop):
@@ -126,13 +136,14 @@ def test_an_event_that_comes_again_makes_no_second_mail(shop, customer):
 
 
 def test_two_instances_send_each_mail_once(shop):
-    users = [shop.new_user()[0] for _ in range(12)]
-    text = f"SELECT email FROM users WHERE id IN ({','.join(map(str, users))})"
-    emails = [row[0] for row in shop.sql("user-svc", text)]
+    users, emails = new_users(shop, 12)
     send(shop, *[event(user, n) for n in range(1, 6) for user in users])
     until(lambda: all(state(shop, user) == ["sent"] * 5 for user in users), 30, "60 mails")
-    mails = [mail for email in emails for mail in shop.mails(email)]
+    mails = mails_of(shop, emails)
     assert len(mails) == len({mail["message_id"] for mail in mails}) == 60
+    for user, email in zip(users, emails, strict=True):
+        subjects = [mail["subject"] for mail in shop.mails(email)]
+        assert subjects == [f"Order {n} is placed" for n in range(1, 6)], user
 
 
 def test_events_wait_for_the_database(shop, customer):
@@ -276,9 +287,7 @@ def test_pages_are_whole(shop, customer):
 def test_killed_while_sending(shop):
     """What a dead instance held goes out when its lease ends; nothing is lost, and what the dead one
     had not sent is sent once."""
-    users = [shop.new_user()[0] for _ in range(4)]
-    text = f"SELECT email FROM users WHERE id IN ({','.join(map(str, users))})"
-    emails = [row[0] for row in shop.sql("user-svc", text)]
+    users, emails = new_users(shop, 4)
     shop.mail_reply("451 try later")
     send(shop, *[event(user, n) for n in range(1, 6) for user in users])
     until(lambda: sum(len(notices(shop, user)) for user in users) == 20)
@@ -309,61 +318,91 @@ def test_a_server_that_takes_its_time(shop, customer, seconds):
     assert len(shop.mails(email)) == 1 and notices(shop, user)[0]["tries"] == 1
 
 
-def test_a_stop_gives_back_what_waits(shop, customer):
-    """The mail under way ends; those that wait for their turn are another instance's at once."""
+def test_one_user_holds_up_nobody(shop, customer):
+    """His mails wait while one of them is under way, in order and with any instance; those of others do not."""
     user, _, email = customer
+    (other,), (other_email,) = new_users(shop, 1)
+    nobody_waits(shop)
+    shop.stop("notify-svc.2")
+    try:
+        shop.mail_reply("wait 65")
+        send(shop, event(user, 1))
+        until(lambda: len(shop.mails(email)) == 1, 20, "that the server has the first")
+        shop.mail_reply()
+        send(shop, *[event(user, n) for n in range(2, 13)])
+        until(lambda: len(stored(shop, user)) == 12)
+        send(shop, event(other, 1))
+        until(lambda: stored(shop, other) == ["sent"], 40, "the other user's mail")
+        assert stored(shop, user) == ["sending"] + 11 * ["pending"] and len(shop.mails(other_email)) == 1
+    finally:
+        shop.mail_reply()
+        shop.start("notify-svc.2")
+    until(lambda: stored(shop, user) == ["sent"] * 12, 90, "all mails")
+    assert [mail["subject"] for mail in shop.mails(email)] == [f"Order {n} is placed" for n in range(1, 13)]
+
+
+def test_a_stop_gives_back_what_waits(shop):
+    """Mails under way end; those that wait for a thread are another instance's at once."""
+    users, emails = new_users(shop, 20)
     unrecorded = lambda: shop.log("notify-svc.1").count("outcome of a mail not recorded")  # noqa: E731
     before = unrecorded()
     nobody_waits(shop)
     shop.stop("notify-svc.2")
     shop.mail_reply("wait 3")
     try:
-        send(shop, *[event(user, n) for n in range(1, 9)])
-        until(lambda: {"sent", "sending"} <= set(stored(shop, user)), 30, "a sent one, and some that wait")
+        send(shop, *[event(user, 1) for user in users])
+        until(lambda: {"sent", "sending"} <= set(stored(shop, *users)), 30, "a sent one, and some that wait")
         shop.stop("notify-svc.1")
-        there = stored(shop, user)
-        tries = shop.sql("notify-svc", "SELECT SUM(tries) FROM notifications WHERE user_id = %s", user)[0][0]
-        assert tries == there.count("sent"), "who was given back was not tried"
-        assert set(there) == {"sent", "pending"} and there.count("sent") == len(shop.mails(email)) < 8
+        there = stored(shop, *users)
+        text = f"SELECT SUM(tries) FROM notifications WHERE user_id IN ({','.join(map(str, users))})"
+        assert shop.sql("notify-svc", text)[0][0] == there.count("sent"), "who was given back was not tried"
+        assert set(there) == {"sent", "pending"} and there.count("sent") == len(mails_of(shop, emails)) < 20
     finally:
         shop.mail_reply()
         shop.start("notify-svc.1")
         shop.start("notify-svc.2")
     assert unrecorded() == before
-    until(lambda: stored(shop, user) == ["sent"] * 8, 30, "all mails")
-    assert len(shop.mails(email)) == 8
+    until(lambda: stored(shop, *users) == ["sent"] * 20, 30, "all mails")
+    assert len(mails_of(shop, emails)) == 20
 
 
 def is_stopped(pid):
     return pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] == "T"
 
 
-def test_sleeps_past_its_lease(shop, customer):
-    """What it held is another's by then: only the mail that was under way goes out twice."""
-    user, _, email = customer
+def test_sleeps_past_its_lease(shop):
+    """What it held is another's by then: of what waited for the one thread that was free, only the mail that was
+    under way goes out twice."""
+    holders, held = new_users(shop, 3)
+    users, emails = new_users(shop, 5)
     nobody_waits(shop)
     shop.stop("notify-svc.2")
     shop.restart("notify-svc.1", "--env", "FAILPOINTS=notify_sent:1:stop")
     try:
+        shop.mail_reply("wait 90")
+        send(shop, *[event(user, 1) for user in holders])
+        until(lambda: len(mails_of(shop, held)) == 3, 20, "that three threads are taken")
+        shop.mail_reply()
         shop.kill("mail", "STOP")
-        send(shop, *[event(user, n) for n in range(1, 6)])
-        until(lambda: stored(shop, user) == ["sending"] * 5, 10, "that it holds all of them")
+        send(shop, *[event(user, 1) for user in users])
+        until(lambda: stored(shop, *users) == ["sending"] * 5, 10, "that it holds all of them")
         shop.kill("mail", "CONT")
         until(lambda: is_stopped(shop.instances("notify-svc")[0]["pid"]), 30, "the first mail")
-        assert len(shop.mails(email)) == 1
+        assert len(mails_of(shop, emails)) == 1
         shop.start("notify-svc.2")
-        until(lambda: stored(shop, user) == ["sent"] * 5, 90, "the end of the lease")
+        until(lambda: stored(shop, *holders, *users) == ["sent"] * 8, 90, "the end of the leases")
         lost = lambda: shop.log("notify-svc.1").count("the lease was lost")  # noqa: E731
         before = lost()
-        shop.kill("notify-svc.1", "CONT")
-        until(lambda: lost() == before + 5, 30, "that it gives up all of them")
+        # Each mail that the server took stops it again.
+        until(lambda: shop.kill("notify-svc.1", "CONT") or lost() == before + 8, 60, "that it gives up all of them")
     finally:
+        shop.mail_reply()
         for name in ("mail", "notify-svc.1"):
             shop.kill(name, "CONT")
         shop.restart("notify-svc.1", "--env", "FAILPOINTS=")
-    ids = [mail["message_id"] for mail in shop.mails(email)]
+    ids = [mail["message_id"] for mail in mails_of(shop, emails)]
     assert len(ids) == 6 and len(set(ids)) == 5
-    assert stored(shop, user) == ["sent"] * 5
+    assert stored(shop, *users) == ["sent"] * 5
 
 
 def test_many_events_at_once(shop, customer):

@@ -1,6 +1,7 @@
 /*
  * test_random_notify_db.c - notifications that are stored, claimed under leases and
- * settled by instances that die or come late, in SQL, against a plain model.
+ * settled by instances that die or come late, in SQL, against a plain model. Of a user
+ * one is under way at a time, the others in the order in which they were stored.
  */
 /* link: tests/unit/random_model.c notify-svc/notify_repo.c notify-svc/notification.c */
 #include "db_fixture.h"
@@ -8,6 +9,7 @@
 #include "random_model.h"
 
 #define EVENTS     12
+#define USERS      5 /* an event's user is its number modulo this */
 #define CLAIMS_MAX 200
 #define FAR_MS     3600000
 
@@ -25,6 +27,7 @@ static const struct step_kind kinds[] = {
 struct row {
 	bool stored;
 	enum notice_state state;
+	int64_t place; /* in which it was stored */
 	int64_t tries;
 	int64_t due;   /* its place among those that are due; 0: it is not */
 	int64_t lease; /* number of the claim that has it; 0: none */
@@ -41,7 +44,7 @@ static struct {
 	struct row row[EVENTS];
 	struct claimed claimed[CLAIMS_MAX];
 	size_t n_claimed;
-	int64_t leases, clock;
+	int64_t leases, clock, n_stored;
 	char *why;
 	bool ok;
 } sim;
@@ -96,8 +99,10 @@ static void do_store(unsigned first, size_t n)
 	for (size_t i = 0; i < job.n; i++) {
 		unsigned event = (unsigned)((first + i) % EVENTS);
 
-		notices[i] = (struct notice){
-			.user_id = 1 + event, .subject = subject, .body = body};
+		notices[i] = (struct notice){.user_id = 1 + event % USERS,
+					     .order_id = 1 + event,
+					     .subject = subject,
+					     .body = body};
 		snprintf(notices[i].type, sizeof(notices[i].type), "order.created");
 		event_id(notices[i].event_id, sizeof(notices[i].event_id), event);
 	}
@@ -110,39 +115,77 @@ static void do_store(unsigned first, size_t n)
 		if (sim.row[event].stored)
 			continue;
 		fresh++;
-		sim.row[event] = (struct row){.stored = true};
+		sim.row[event] = (struct row){.stored = true, .place = ++sim.n_stored};
 		make_due(event);
 	}
 	same("stored", first, (int64_t)job.stored, (int64_t)fresh);
 }
 
-/* The one that has been due for longest in that state. */
-static struct row *next_due(enum notice_state state)
+static bool is_being_sent(unsigned user)
 {
-	struct row *next = NULL;
+	for (unsigned i = user; i < EVENTS; i += USERS)
+		if (sim.row[i].stored && sim.row[i].state == NOTICE_SENDING)
+			return true;
+	return false;
+}
 
-	for (unsigned i = 0; i < EVENTS; i++) {
+static bool is_due(const struct row *row, enum notice_state state)
+{
+	return row->stored && row->state == state && row->due;
+}
+
+/* NULL: none of this user is due. */
+static struct row *first_due(unsigned user, enum notice_state state, int64_t *since)
+{
+	struct row *first = NULL;
+
+	*since = INT64_MAX;
+	for (unsigned i = user; i < EVENTS; i += USERS) {
 		struct row *row = &sim.row[i];
 
-		if (row->stored && row->state == state && row->due &&
-		    (!next || row->due < next->due))
-			next = row;
+		if (!is_due(row, state))
+			continue;
+		if (row->due < *since)
+			*since = row->due;
+		if (!first || row->place < first->place)
+			first = row;
+	}
+	return first;
+}
+
+/* The first stored of the user who has had one due for longest in that state, and none
+ * that is being sent; not of whom this claim has one already. */
+static struct row *next_due(enum notice_state state, const bool chosen[USERS])
+{
+	int64_t since, longest = INT64_MAX;
+	struct row *next = NULL;
+
+	for (unsigned user = 0; user < USERS; user++) {
+		struct row *row = first_due(user, state, &since);
+
+		if (!row || chosen[user] || since >= longest ||
+		    (state == NOTICE_PENDING && is_being_sent(user)))
+			continue;
+		next = row;
+		longest = since;
 	}
 	return next;
 }
 
-/* Those waiting go first, then what a dead instance left behind. */
+/* What a dead instance left behind goes first. */
 static size_t model_claim(size_t max)
 {
+	bool chosen[USERS] = {false};
 	size_t n = 0;
 
 	sim.leases++;
 	while (n < max) {
-		struct row *row = next_due(NOTICE_PENDING);
+		struct row *row = next_due(NOTICE_SENDING, chosen);
 
-		row = row ? row : next_due(NOTICE_SENDING);
+		row = row ? row : next_due(NOTICE_PENDING, chosen);
 		if (!row)
 			break;
+		chosen[(row - sim.row) % USERS] = true;
 		row->state = NOTICE_SENDING;
 		row->tries++;
 		row->due = 0;
@@ -154,7 +197,7 @@ static size_t model_claim(size_t max)
 
 static void take_claimed(const struct notice_claim *job, const struct notice *notice)
 {
-	unsigned event = (unsigned)notice->user_id - 1;
+	unsigned event = (unsigned)notice->order_id - 1;
 
 	same("claimed", event, sim.row[event].lease, sim.leases);
 	same("tries", event, notice->tries, sim.row[event].tries);
@@ -213,10 +256,10 @@ static void do_settle(size_t which, int64_t state)
 static void check_all(void)
 {
 	struct db_rows *rows;
-	size_t stored = 0;
+	size_t stored = 0, sending[USERS] = {0};
 
 	must(db_query0(conn, &rows, &why,
-		       "SELECT user_id, state, tries, lease_owner IS NOT NULL,"
+		       "SELECT order_id, state, tries, lease_owner IS NOT NULL,"
 		       " sent_at IS NOT NULL, next_try_at <= NOW(3)"
 		       " FROM notifications"));
 	for (size_t i = 0; i < db_rows_count(rows); i++) {
@@ -232,6 +275,9 @@ static void check_all(void)
 		same("sent", event, db_int(rows, i, 4), row->state == NOTICE_SENT);
 		if (open)
 			same("due", event, db_int(rows, i, 5), row->due != 0);
+		if (str_eqz(db_str(rows, i, 1), "sending"))
+			same("sent at once with it", event,
+			     (int64_t)sending[event % USERS]++, 0);
 	}
 	for (unsigned i = 0; i < EVENTS; i++)
 		stored += sim.row[i].stored;
