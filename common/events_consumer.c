@@ -138,7 +138,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 	uint64_t count;
 
 	(void)what;
-	/* Empty when the event was made active by hand. */
+	/* Empty when the tick calls. */
 	if (read(fd, &count, sizeof(count)) < 0)
 		count = 0;
 	if (consumer->main)
@@ -331,6 +331,7 @@ struct events_consumer *events_consumer_new(struct loop *loop,
 	events_pump_init(consumer);
 	consumer->tick = loop_timer_new(loop, on_tick, consumer);
 	consumer->retry = loop_timer_new(loop, events_pump_again, consumer);
+	consumer->more = loop_timer_new(loop, events_pump, consumer);
 	add_metrics(consumer, metrics);
 	if (make_client(consumer, cfg, err) && make_wake(consumer, err) &&
 	    make_queues(consumer, err)) {
@@ -408,6 +409,7 @@ void events_consumer_free(struct events_consumer *consumer)
 	events_probe_free(consumer->probe);
 	loop_timer_free(consumer->tick);
 	loop_timer_free(consumer->retry);
+	loop_timer_free(consumer->more);
 	events_pump_fini(consumer);
 	if (consumer->rk)
 		free_client(consumer);

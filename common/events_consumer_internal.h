@@ -30,6 +30,7 @@ struct events_consumer {
 	int wake_fd;
 	struct event *wake;
 	struct loop_timer *tick, *retry;
+	struct loop_timer *more; /* there may be more to take: in the next turn */
 	struct events_probe *probe;
 	struct events_offsets *offsets;
 
@@ -59,8 +60,8 @@ void events_note_trouble(struct events_consumer *consumer, rd_kafka_resp_err_t e
 
 void events_pump_init(struct events_consumer *consumer);
 void events_pump_fini(struct events_consumer *consumer);
-/* Takes and hands out what is there, within the budget of a turn. */
-void events_pump(struct events_consumer *consumer);
+/* Timer callback: takes and hands out what is there, within the budget of a turn. */
+void events_pump(void *consumer);
 /* Timer callback: hands the refused batch out again. */
 void events_pump_again(void *consumer);
 /* The batch has been out for long: stay a member of the group all the same. */

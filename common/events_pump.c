@@ -4,8 +4,8 @@
  *   events_pump -> collect() -> deliver() -> on_batch … events_consumer_done()
  *
  * The wake-up comes only when the queue turns from empty to non-empty, so the
- * queue is emptied, or the event is made active again when the budget of a turn
- * is used up.
+ * queue is emptied; when the budget of a turn is used up, by a timer in the next one.
+ * event_active() would run the same callback again in this turn, and nothing else.
  */
 #include <assert.h>
 #include <malloc.h>
@@ -124,7 +124,7 @@ void events_consumer_done(struct events_consumer *consumer, bool ok)
 		return;
 	}
 	settle(consumer, ok);
-	event_active(consumer->wake, EV_READ, 0);
+	loop_timer_start(consumer->more, 0);
 }
 
 /* ---- taking messages ---- */
@@ -186,8 +186,9 @@ static void check_caught_up(struct events_consumer *consumer)
 		consumer->cfg.on_caught_up(consumer->cfg.arg);
 }
 
-void events_pump(struct events_consumer *consumer)
+void events_pump(void *arg)
 {
+	struct events_consumer *consumer = arg;
 	size_t taken = 0;
 	bool drained = false;
 
@@ -198,7 +199,7 @@ void events_pump(struct events_consumer *consumer)
 			deliver(consumer);
 	}
 	if (consumer->state == BATCH_NONE && !drained)
-		event_active(consumer->wake, EV_READ, 0);
+		loop_timer_start(consumer->more, 0);
 	check_caught_up(consumer);
 }
 
@@ -207,7 +208,7 @@ void events_pump_again(void *arg)
 	struct events_consumer *consumer = arg;
 
 	hand_out(consumer);
-	event_active(consumer->wake, EV_READ, 0);
+	loop_timer_start(consumer->more, 0);
 }
 
 void events_pump_idle(struct events_consumer *consumer)

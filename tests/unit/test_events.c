@@ -30,6 +30,9 @@ struct fixture {
 	size_t got, want, batches, refuse;
 	bool caught_up, done_later, timed_out;
 	struct events_consumer *consumer;
+	struct loop_timer *timer; /* of the test's own */
+	bool released;
+	size_t in_turn, most_in_turn;
 };
 
 static struct events_settings settings(const char *bootstrap)
@@ -108,8 +111,8 @@ static void done_now(void *arg)
 		loop_stop(f->loop);
 }
 
-static void on_batch(struct events_consumer *consumer, const struct events_message *msgs,
-		     size_t n, void *arg)
+static void take_batch(struct events_consumer *consumer,
+		       const struct events_message *msgs, size_t n, void *arg)
 {
 	struct fixture *f = arg;
 
@@ -153,8 +156,11 @@ static void run(struct fixture *f, int64_t ms)
 	loop_timer_free(timer);
 }
 
-static struct events_consumer *start(struct fixture *f, enum events_start how,
-				     size_t batch)
+typedef void (*batch_cb)(struct events_consumer *consumer,
+			 const struct events_message *msgs, size_t n, void *arg);
+
+static struct events_consumer *start_with(struct fixture *f, enum events_start how,
+					  size_t batch, batch_cb on_batch)
 {
 	struct err err;
 	struct events_consumer_config c = {.topic = TOPIC,
@@ -170,6 +176,12 @@ static struct events_consumer *start(struct fixture *f, enum events_start how,
 	if (!consumer)
 		fail_msg("%s", err.text);
 	return consumer;
+}
+
+static struct events_consumer *start(struct fixture *f, enum events_start how,
+				     size_t batch)
+{
+	return start_with(f, how, batch, take_batch);
 }
 
 /* ---- settings ---- */
@@ -310,6 +322,53 @@ static void everything_is_read_and_then_caught_up(void **state)
 	events_consumer_free(consumer);
 }
 
+/* The first batch is held until all others wait. */
+static void on_turn(void *arg)
+{
+	struct fixture *f = arg;
+
+	if (!f->released)
+		events_consumer_done(f->consumer, true);
+	f->released = true;
+	f->in_turn = 0;
+	loop_timer_start(f->timer, 0);
+}
+
+static void count_batch(struct events_consumer *consumer,
+			const struct events_message *msgs, size_t n, void *arg)
+{
+	struct fixture *f = arg;
+
+	(void)msgs;
+	f->in_turn += n;
+	if (f->in_turn > f->most_in_turn)
+		f->most_in_turn = f->in_turn;
+	if (f->consumer)
+		events_consumer_done(consumer, true);
+	else
+		loop_timer_start(f->timer, 700);
+	f->consumer = consumer;
+	f->got += n;
+}
+
+static void a_backlog_leaves_room_for_timers(void **state)
+{
+	struct fixture *f = *state;
+	struct events_consumer *consumer;
+
+	for (int sent = 0; sent < 8000; sent += 200)
+		send_numbers(f, sent, 200);
+	f->timer = loop_timer_new(f->loop, on_turn, f);
+	consumer = start_with(f, EVENTS_EVERYTHING, 0, count_batch);
+	run(f, 20000);
+	/* First: the loop would not end with a timer that starts itself. */
+	loop_timer_free(f->timer);
+	events_consumer_free(consumer);
+	assert_int_equal(f->got, 8000);
+	/* Three events of a turn may each use up its budget: 500 and a batch. */
+	assert_in_range(f->most_in_turn, 1, 2100);
+}
+
 static void a_refused_batch_comes_again(void **state)
 {
 	struct fixture *f = *state;
@@ -371,6 +430,8 @@ int main(void)
 						tear_down),
 		cmocka_unit_test_setup_teardown(everything_is_read_and_then_caught_up,
 						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_backlog_leaves_room_for_timers, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(a_refused_batch_comes_again, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(a_group_continues_where_it_was, set_up,
