@@ -120,7 +120,8 @@ static void start_partitions(struct events_consumer *consumer, int partitions)
 	}
 }
 
-static void on_probed(rd_kafka_resp_err_t error, int partitions, void *arg)
+static void on_probed(rd_kafka_resp_err_t error, int partitions, const int64_t *ends,
+		      void *arg)
 {
 	struct events_consumer *consumer = arg;
 
@@ -130,6 +131,9 @@ static void on_probed(rd_kafka_resp_err_t error, int partitions, void *arg)
 	events_set_reachable(consumer, error == RD_KAFKA_RESP_ERR_NO_ERROR);
 	if (consumer->cfg.start == EVENTS_EVERYTHING)
 		start_partitions(consumer, partitions);
+	for (int p = 0; p < partitions; p++)
+		if (ends[p] >= 0)
+			events_offsets_seen_end(consumer->offsets, p, ends[p]);
 }
 
 static void on_wake(evutil_socket_t fd, short what, void *arg)

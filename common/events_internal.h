@@ -25,16 +25,17 @@ rd_kafka_t *events_client_new(rd_kafka_type_t type, rd_kafka_conf_t *conf,
 
 struct events_probe;
 
-/* On the loop. `partitions` is 0 unless `error` is RD_KAFKA_RESP_ERR_NO_ERROR. */
-typedef void (*events_probe_cb)(rd_kafka_resp_err_t error, int partitions, void *arg);
+/* On the loop. `ends` are those of the logs of all `partitions`, -1: not known; valid
+ * until the callback returns. */
+typedef void (*events_probe_cb)(rd_kafka_resp_err_t error, int partitions,
+				const int64_t *ends, void *arg);
 
 /* `rk` and `topic` must outlive the probe. `all_leaders`: one that does not answer is an
  * error too. */
 struct events_probe *events_probe_new(struct loop *loop, rd_kafka_t *rk,
 				      rd_kafka_topic_t *topic, bool all_leaders,
 				      events_probe_cb cb, void *arg, struct err *err);
-/* Asks once; nothing happens while an answer is awaited (at most 1 s, 2 of all leaders).
- */
+/* Asks once; nothing happens while an answer is awaited (at most 2 s). */
 void events_probe_start(struct events_probe *probe);
 void events_probe_free(struct events_probe *probe); /* accepts NULL */
 
@@ -57,6 +58,9 @@ void events_offsets_taken(struct events_offsets *offsets, int32_t partition,
 			  int64_t next);
 void events_offsets_ended(struct events_offsets *offsets, int32_t partition,
 			  int64_t next);
+/* A broker has said where the log ends. */
+void events_offsets_seen_end(struct events_offsets *offsets, int32_t partition,
+			     int64_t end);
 /* Everything before `next` is dealt with. */
 void events_offsets_done(struct events_offsets *offsets, int32_t partition, int64_t next);
 

@@ -15,6 +15,7 @@ struct part {
 	bool ours;
 	bool ended;        /* passed the end of the log that was seen first */
 	int64_t end;       /* of the log when it was seen first; -1: not yet */
+	int64_t seen_end;  /* of the log when a leader was asked last; -1: not yet */
 	int64_t position;  /* next to take; -1: not known yet */
 	int64_t done;      /* everything before it is dealt with; -1: nothing */
 	int64_t asked;     /* to commit, last; -1: nothing */
@@ -29,8 +30,12 @@ struct events_offsets {
 	int32_t n;
 };
 
-static const struct part unknown = {
-	.end = -1, .position = -1, .done = -1, .asked = -1, .committed = -1};
+static const struct part unknown = {.end = -1,
+				    .seen_end = -1,
+				    .position = -1,
+				    .done = -1,
+				    .asked = -1,
+				    .committed = -1};
 
 struct events_offsets *events_offsets_new(rd_kafka_t *rk, const char *topic)
 {
@@ -124,6 +129,15 @@ void events_offsets_ended(struct events_offsets *offsets, int32_t partition, int
 	move(part, next);
 }
 
+void events_offsets_seen_end(struct events_offsets *offsets, int32_t partition,
+			     int64_t end)
+{
+	struct part *part = find(offsets, partition);
+
+	if (part)
+		part->seen_end = end;
+}
+
 void events_offsets_done(struct events_offsets *offsets, int32_t partition, int64_t next)
 {
 	struct part *part = find(offsets, partition);
@@ -146,13 +160,14 @@ int64_t events_offsets_lag(const struct events_offsets *offsets)
 
 	for (int32_t p = 0; p < offsets->n; p++) {
 		const struct part *part = &offsets->parts[p];
-		int64_t low, high;
+		int64_t end;
 
-		if (!part->ours || part->position < 0 ||
-		    rd_kafka_get_watermark_offsets(offsets->rk, offsets->topic, p, &low,
-						   &high))
+		if (!part->ours || part->position < 0)
 			continue;
-		lag += high > part->position ? high - part->position : 0;
+		/* What fetching tells stands still while a partition is paused, and is
+		 * lost when a fetch fails. */
+		end = log_end(offsets, p, part->seen_end);
+		lag += end > part->position ? end - part->position : 0;
 	}
 	return lag;
 }

@@ -1,6 +1,6 @@
 /*
  * events_probe.c - asks the brokers for the topic's metadata, and the leaders for the
- * ends of its partitions.
+ * ends of its partitions: a client that fetches nothing learns them from nobody else.
  *
  * librdkafka has only a blocking call for this, so it runs on a thread of its
  * own.  An answer proves that a broker is reachable, which nothing else does
@@ -25,10 +25,11 @@ struct events_probe {
 	/* filled by the thread */
 	rd_kafka_resp_err_t error;
 	int partitions;
+	int64_t *ends; /* by partition; -1: not known */
 };
 
 /* Any broker answers for metadata; where a partition ends only its leader can say. */
-static rd_kafka_resp_err_t ask_leaders(const struct events_probe *probe)
+static rd_kafka_resp_err_t ask_leaders(struct events_probe *probe)
 {
 	rd_kafka_topic_partition_list_t *list =
 		rd_kafka_topic_partition_list_new(probe->partitions);
@@ -39,8 +40,16 @@ static rd_kafka_resp_err_t ask_leaders(const struct events_probe *probe)
 						  p)
 			->offset = RD_KAFKA_OFFSET_END;
 	error = rd_kafka_offsets_for_times(probe->rk, list, ANSWER_MS);
-	for (int i = 0; i < list->cnt && !error; i++)
-		error = list->elems[i].err;
+	probe->ends =
+		xrealloc(probe->ends, (size_t)probe->partitions * sizeof(*probe->ends));
+	for (int p = 0; p < probe->partitions; p++) {
+		const rd_kafka_topic_partition_t *elem = &list->elems[p];
+
+		/* Where nobody answered it still is RD_KAFKA_OFFSET_END, which is -1. */
+		probe->ends[p] = elem->err ? -1 : elem->offset;
+		if (!error)
+			error = elem->err;
+	}
 	rd_kafka_topic_partition_list_destroy(list);
 	return error;
 }
@@ -49,6 +58,7 @@ static void ask(void *worker, void *arg)
 {
 	struct events_probe *probe = arg;
 	const struct rd_kafka_metadata *answer = NULL;
+	rd_kafka_resp_err_t leaders;
 
 	(void)worker;
 	probe->partitions = 0;
@@ -62,8 +72,11 @@ static void ask(void *worker, void *arg)
 	else
 		probe->partitions = answer->topics[0].partition_cnt;
 	rd_kafka_metadata_destroy(answer);
-	if (!probe->error && probe->all_leaders)
-		probe->error = ask_leaders(probe);
+	if (probe->error)
+		return;
+	leaders = ask_leaders(probe);
+	if (probe->all_leaders)
+		probe->error = leaders;
 }
 
 static void on_asked(enum work_end end, void *arg)
@@ -72,7 +85,7 @@ static void on_asked(enum work_end end, void *arg)
 
 	probe->running = false;
 	if (end == WORK_DONE)
-		probe->cb(probe->error, probe->partitions, probe->arg);
+		probe->cb(probe->error, probe->partitions, probe->ends, probe->arg);
 }
 
 struct events_probe *events_probe_new(struct loop *loop, rd_kafka_t *rk,
@@ -107,5 +120,6 @@ void events_probe_free(struct events_probe *probe)
 	if (!probe)
 		return;
 	work_pool_free(probe->pool);
+	free(probe->ends);
 	free(probe);
 }

@@ -384,6 +384,46 @@ static void a_refused_batch_comes_again(void **state)
 	events_consumer_free(consumer);
 }
 
+static void refuse_batch(struct events_consumer *consumer,
+			 const struct events_message *msgs, size_t n, void *arg)
+{
+	(void)msgs;
+	(void)n;
+	(void)arg;
+	events_consumer_done(consumer, false);
+}
+
+static void on_lag(void *arg)
+{
+	struct fixture *f = arg;
+
+	if (events_consumer_lag(f->consumer) >= (int64_t)f->want)
+		loop_stop(f->loop);
+	else
+		loop_timer_start(f->timer, 50);
+}
+
+/* Nothing is fetched then, so no answer to that tells where the log ends. */
+static void lag_grows_while_batches_are_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	send_numbers(f, 0, 20);
+	f->timer = loop_timer_new(f->loop, on_lag, f);
+	f->consumer = start_with(f, EVENTS_GROUP, 0, refuse_batch);
+	f->want = SIZE_MAX / 2;
+	loop_timer_start(f->timer, 0);
+	run(f, 4000); /* long enough to be paused */
+	send_numbers(f, 20, 200);
+	send_numbers(f, 220, 200);
+	send_numbers(f, 420, 100);
+	f->want = 500;
+	run(f, 20000);
+	assert_false(f->timed_out);
+	loop_timer_free(f->timer);
+	events_consumer_free(f->consumer);
+}
+
 static void a_group_continues_where_it_was(void **state)
 {
 	struct fixture *f = *state;
@@ -434,6 +474,8 @@ int main(void)
 						tear_down),
 		cmocka_unit_test_setup_teardown(a_refused_batch_comes_again, set_up,
 						tear_down),
+		cmocka_unit_test_setup_teardown(lag_grows_while_batches_are_refused,
+						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_group_continues_where_it_was, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(a_missing_broker_is_said, set_up,
