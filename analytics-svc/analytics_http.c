@@ -78,8 +78,12 @@ static void get_user(struct http_req *req, void *arg)
 		return;
 	}
 	jw_init(&w, VIEW_MAX_BYTES);
-	view_user(&w, app->feed, user_id);
-	http_reply_jw(req, 200, &w);
+	if (view_user(&w, app->feed, user_id, &err)) {
+		http_reply_jw(req, 200, &w);
+		return;
+	}
+	jw_fini(&w);
+	http_reply_err(req, &err);
 }
 
 static void get_windows(struct http_req *req, void *arg)

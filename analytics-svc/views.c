@@ -48,15 +48,21 @@ void view_top(struct jw *w, struct feed *feed, size_t limit)
 	jw_end(w);
 }
 
-void view_user(struct jw *w, struct feed *feed, int64_t user_id)
+bool view_user(struct jw *w, struct feed *feed, int64_t user_id, struct err *err)
 {
 	const struct user nobody = {.id = user_id};
-	const struct user *user = users_find(feed_users(feed), user_id);
+	const struct users *users = feed_users(feed);
+	const struct user *user = users_find(users, user_id);
 
+	if (!user && !users_complete(users))
+		return err_slug(
+			err, ERR_NOT_FOUND, "user_not_kept",
+			"there are too many users to keep the totals of this one");
 	jw_object(w);
 	write_user(w, user ? user : &nobody);
 	write_as_of(w, feed);
 	jw_end(w);
+	return true;
 }
 
 static void write_sums(struct jw *w, const struct sums *sums)

@@ -232,6 +232,11 @@ def test_memory_is_bounded(analytics):
     assert not summary["users_complete"] and summary["total_users"] <= 50
     assert analytics.get("flink/top-users")["top_users"][0]["user_id"] == 60
     assert summary["total_orders"] == summary["by_window"]["orders"] > 0
+    # Of who was forgotten nothing is known, so also not of who never came.
+    for number in (1, 1000):
+        answer = requests.get(f"{analytics.process.url}/api/analytics/users/{number}", timeout=5)
+        assert (answer.status_code, answer.json()["code"]) == (404, "user_not_kept"), answer.text
+    assert analytics.get("users/60")["total_spent"] == 15.0
     # Who was forgotten is right again with the next order.
     analytics.user(1, 2, 1000.0, v=2)
     analytics.flush()
