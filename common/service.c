@@ -201,6 +201,11 @@ static bool setup(struct service *service, struct err *err)
 
 static void teardown(struct service *service)
 {
+	struct check *checks = service->checks;
+
+	/* A question that still waits must not ask parts that are gone. */
+	service->checks = NULL;
+	service->state = SERVICE_DRAINING;
 	service->spec->stop(service->spec->app);
 	http_server_free(service->admin);
 	loop_timer_free(service->drain_timer);
@@ -212,7 +217,7 @@ static void teardown(struct service *service)
 		loop_free(service->loop);
 	metrics_free(service->metrics);
 	free(service->served_by);
-	for (struct check *c = service->checks, *next; c; c = next) {
+	for (struct check *c = checks, *next; c; c = next) {
 		next = c->next;
 		free(c);
 	}
