@@ -1,6 +1,8 @@
 /* app.c - makes the parts of analytics-svc in order, and frees them in reverse. */
 #include "app.h"
 
+#define QUESTIONS_MAX 1024 /* connections beside the streams */
+
 static bool results_read(void *arg, const char **why)
 {
 	struct app *app = arg;
@@ -44,7 +46,8 @@ bool app_start(void *arg, struct service *service, struct err *err)
 		return false;
 	streams_set_feed(app->streams, app->feed);
 	service_add_check(service, "results", results_read, app);
-	app->http = service_http(service, app->cfg.listen, analytics_routes, err);
+	app->http = service_http(service, app->cfg.listen, analytics_routes,
+				 (unsigned)app->cfg.max_streams + QUESTIONS_MAX, err);
 	return app->http != NULL;
 }
 

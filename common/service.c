@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "failpoint.h"
 #include "log.h"
@@ -108,9 +109,11 @@ void service_drain_http(struct service *service, struct http_server *http)
 }
 
 struct http_server *service_http(struct service *service, const char *listen,
-				 const struct http_route *routes, struct err *err)
+				 const struct http_route *routes, unsigned max_conns,
+				 struct err *err)
 {
-	const struct http_limits limits = {.served_by = service->served_by};
+	const struct http_limits limits = {.max_conns = max_conns,
+					   .served_by = service->served_by};
 
 	return http_server_new(service->loop, listen, routes, service->spec->app, &limits,
 			       service->metrics, err);
@@ -223,10 +226,22 @@ static void teardown(struct service *service)
 	}
 }
 
+/* A descriptor or two for each connection: the usual soft limit of 1024 is too low. */
+static void raise_fd_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static int run(struct service *service)
 {
 	struct err err = {0};
 
+	raise_fd_limit();
 	signal(SIGPIPE, SIG_IGN);
 	/* Few arenas: each thread's own would multiply resident memory. */
 	mallopt(M_ARENA_MAX, 2);

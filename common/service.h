@@ -76,9 +76,10 @@ void service_drained(struct service *service);
 void service_check_db(struct service *service, struct db_pool *db);
 void service_drain_http(struct service *service, struct http_server *http);
 /* http_server_new() for the public listener; with SERVED_BY its answers say which
- * version gave them. */
+ * version gave them. `max_conns` as in struct http_limits, 0 for its default. */
 struct http_server *service_http(struct service *service, const char *listen,
-				 const struct http_route *routes, struct err *err);
+				 const struct http_route *routes, unsigned max_conns,
+				 struct err *err);
 bool service_draining(const struct service *service);
 /* Ends the process with an error: for a fault that only a restart cures. */
 void service_fail(struct service *service, const char *why);

@@ -2,21 +2,9 @@
 #include "app.h"
 
 #include <stdio.h>
-#include <sys/resource.h>
 
 #include "access_log.h"
 #include "resolve.h"
-
-/* Two descriptors a request: the usual soft limit of 1024 is too low. */
-static void raise_fd_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
-}
 
 const char *const cache_use_names[CACHE_USES] = {NULL, "hit", "shared", "miss"};
 
@@ -112,7 +100,6 @@ bool app_start(void *arg, struct service *service, struct err *err)
 	app->service = service;
 	if (!read_proxies(&app->proxies, app, err))
 		return false;
-	raise_fd_limit();
 	make_metrics(&app->metrics, service_metrics(service));
 	make_cache_metrics(&app->metrics, service_metrics(service));
 	app->routes = routes_load(app->settings.routes_file, err);

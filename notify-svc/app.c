@@ -77,7 +77,7 @@ bool app_start(void *arg, struct service *service, struct err *err)
 					     app->cfg.sweep_every_ms, metrics);
 	service_check_db(service, app->db);
 	service_add_check(service, "kafka", kafka_ready, app);
-	app->http = service_http(service, app->cfg.listen, notify_routes, err);
+	app->http = service_http(service, app->cfg.listen, notify_routes, 0, err);
 	return app->http != NULL;
 }
 

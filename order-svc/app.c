@@ -50,7 +50,7 @@ bool app_start(void *arg, struct service *service, struct err *err)
 	app->relay = relay_new(&relay, metrics, err);
 	if (!app->relay)
 		return false;
-	app->http = service_http(service, app->cfg.listen, order_routes, err);
+	app->http = service_http(service, app->cfg.listen, order_routes, 0, err);
 	return app->http != NULL;
 }
 

@@ -66,7 +66,7 @@ bool app_start(void *arg, struct service *service, struct err *err)
 	if (!app->confirm)
 		return false;
 	/* Last, so that no request arrives before it can be answered. */
-	app->http = service_http(service, app->cfg.listen, product_routes, err);
+	app->http = service_http(service, app->cfg.listen, product_routes, 0, err);
 	return app->http != NULL;
 }
 

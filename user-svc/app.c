@@ -53,7 +53,7 @@ bool app_start(void *arg, struct service *service, struct err *err)
 	app->passwords = passwords_new(app->loop, &app->cfg.password, metrics, err);
 	if (!app->passwords)
 		return false;
-	app->http = service_http(service, app->cfg.listen, routes, err);
+	app->http = service_http(service, app->cfg.listen, routes, 0, err);
 	return app->http != NULL;
 }
 

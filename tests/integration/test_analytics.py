@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import resource
 import secrets
 import signal
 import socket
@@ -355,6 +356,24 @@ def test_stream_sends_snapshots_and_changes(analytics):
     with pytest.raises(AssertionError, match="the stream ended"):
         while True:
             stream.event()
+
+
+def test_streams_leave_room_for_questions(analytics):
+    """The limit of streams counts, not one of connections that is below it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(8192, hard), hard))
+    streams = []
+    try:
+        analytics.start(MAX_STREAMS=1100)
+        for _ in range(1030):
+            streams.append(Stream(analytics))
+        for stream in streams:
+            assert " 200 " in stream.head()
+        assert analytics.status("/api/analytics/summary") == 200
+    finally:
+        for stream in streams:
+            stream.socket.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def short_token(stack, folder):
