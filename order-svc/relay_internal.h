@@ -8,6 +8,7 @@
 
 #include "relay.h"
 #include "relay_repo.h"
+#include "relay_waiting.h"
 
 /* Of all publishers of the process. */
 struct relay_metrics {
@@ -37,6 +38,7 @@ struct publisher {
 	struct relay_row *rows; /* with room for a batch, as the two below */
 	struct events_record *records;
 	int64_t *ids;
+	struct relay_waiting waiting;
 };
 
 /* The thread: works until `quit`, then once more. `arg`: its publisher. */

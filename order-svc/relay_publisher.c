@@ -24,6 +24,7 @@
 #define SHARE_MS     250  /* between looks at who else is there */
 #define BACKOFF_MIN  100
 #define BACKOFF_MAX  5000
+#define HOLD_BACK_MS 10000 /* twice a send: most of the time is for the others */
 #define MEASURE_MS   2000
 /* Each batch costs a commit and a request for each partition, whatever is in it, so
  * the next one begins only so long after one with that many events.  The first event
@@ -72,10 +73,12 @@ static int fail_db(struct publisher *pub, const char *what, const struct err *er
 
 static void recovered(struct publisher *pub)
 {
+	pub->backoff_ms = 0;
+	if (pub->waiting.n > 0)
+		return;
 	if (pub->failing)
 		log_info("outbox relay goes on");
 	pub->failing = false;
-	pub->backoff_ms = 0;
 }
 
 /* Commits wake it, but for the first gather_ms. */
@@ -116,6 +119,23 @@ static size_t collect_all(struct publisher *pub, size_t n)
 	for (size_t i = 0; i < n; i++)
 		pub->ids[i] = pub->rows[i].id;
 	return n;
+}
+
+/* Users whose rows took up the whole time of a send and did not arrive are left out for
+ * a while, if there is anybody else: somebody's rows did arrive, or more wait behind
+ * these. true: the others need not wait. */
+static bool hold_back(struct publisher *pub, const struct relay_batch *batch, size_t done,
+		      int64_t began_ms)
+{
+	int64_t now_ms = time_mono_ms();
+
+	if (done == 0 && !batch->more)
+		return false;
+	for (size_t i = 0; i < batch->n && now_ms - began_ms >= SEND_MS; i++)
+		if (!pub->records[i].delivered)
+			relay_waiting_add(&pub->waiting, pub->rows[i].user_id,
+					  now_ms + HOLD_BACK_MS);
+	return done > 0 || pub->waiting.n > 0;
 }
 
 /* Rows that Kafka will never take stop blocking everybody else. */
@@ -181,6 +201,7 @@ static int after_batch(struct publisher *pub, const struct relay_batch *batch)
 static int deliver(struct publisher *pub, const struct relay_batch *batch)
 {
 	struct err why = {0}, err = {0};
+	int64_t began_ms = time_mono_ms();
 	size_t n = batch->n, done;
 	bool all;
 
@@ -197,8 +218,11 @@ static int deliver(struct publisher *pub, const struct relay_batch *batch)
 	metric_add(pub->metrics->published, (int64_t)done);
 	if (FAILPOINT("relay_deleted"))
 		return BACKOFF_MIN;
-	if (!all)
+	if (!all) {
+		if (hold_back(pub, batch, done, began_ms))
+			pub->backoff_ms = 0;
 		return fail(pub, "publish", &why);
+	}
 	recovered(pub);
 	return after_batch(pub, batch);
 }
@@ -221,7 +245,9 @@ static int publish(struct publisher *pub)
 	int pause;
 
 	forget_wake(pub);
-	if (!relay_repo_read(pub->conn, pub->held, &batch, &err))
+	if (!relay_repo_read(pub->conn, pub->held,
+			     relay_waiting_text(&pub->waiting, time_mono_ms()), &batch,
+			     &err))
 		return fail_db(pub, "read", &err);
 	if (batch.n == 0) {
 		db_rows_free(batch.rows);
@@ -333,7 +359,7 @@ void *publisher_main(void *arg)
 
 	while (!atomic_load(&pub->quit))
 		rest(pub, turn(pub));
-	if (pub->held && !pub->failing)
+	if (pub->held && (!pub->failing || pub->waiting.n > 0))
 		publish(pub);
 	db_conn_free(pub->conn);
 	return NULL;

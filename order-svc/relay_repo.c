@@ -8,7 +8,8 @@
 #define SELECT                                                                         \
 	"SELECT id, user_id, event_id, payload, traceparent, request_id FROM outbox o" \
 	" WHERE NOT EXISTS (SELECT 1 FROM outbox_set_aside a"                          \
-	" WHERE a.user_id = o.user_id AND a.outbox_id <= o.id)"
+	" WHERE a.user_id = o.user_id AND a.outbox_id <= o.id)"                        \
+	" AND FIND_IN_SET(o.user_id, ?) = 0"
 /* A branch for each shard keeps every one of them a short scan of its part of the
  * index, however much waits in the others. */
 #define BRANCH "(" SELECT " AND shard = ? ORDER BY shard, id LIMIT ?)"
@@ -42,26 +43,28 @@ static void fill(struct relay_batch *batch)
 }
 
 /* Everything is ours: one walk along the primary key. */
-static bool read_all(struct db_conn *conn, struct relay_batch *batch, struct err *err)
+static bool read_all(struct db_conn *conn, const char *without, struct relay_batch *batch,
+		     struct err *err)
 {
 	if (!db_query(conn, &batch->rows, err, SELECT " ORDER BY id LIMIT ?",
-		      DB_I(batch->max)))
+		      DB_Z(without), DB_I(batch->max)))
 		return false;
 	fill(batch);
 	batch->more = batch->n >= batch->max;
 	return true;
 }
 
-static bool read_some(struct db_conn *conn, relay_shards shards,
+static bool read_some(struct db_conn *conn, relay_shards shards, const char *without,
 		      struct relay_batch *batch, struct err *err)
 {
 	size_t limit = batch->max / relay_shards_count(shards) + 1;
 	size_t of_shard[RELAY_SHARDS] = {0};
-	struct db_arg args[2 * RELAY_SHARDS];
+	struct db_arg args[3 * RELAY_SHARDS];
 
 	for (unsigned s = 0; s < RELAY_SHARDS; s++) {
-		args[2 * s] = DB_I(shards & 1u << s ? (int)s : -1);
-		args[2 * s + 1] = DB_I(limit);
+		args[3 * s] = DB_Z(without);
+		args[3 * s + 1] = DB_I(shards & 1u << s ? (int)s : -1);
+		args[3 * s + 2] = DB_I(limit);
 	}
 	if (!db_query_v(conn, FOUR " UNION ALL " FOUR, args, ARRAY_LEN(args),
 			&batch->rows, err))
@@ -75,15 +78,15 @@ static bool read_some(struct db_conn *conn, relay_shards shards,
 	return true;
 }
 
-bool relay_repo_read(struct db_conn *conn, relay_shards shards, struct relay_batch *batch,
-		     struct err *err)
+bool relay_repo_read(struct db_conn *conn, relay_shards shards, const char *without,
+		     struct relay_batch *batch, struct err *err)
 {
 	batch->rows = NULL;
 	batch->n = 0;
 	batch->more = false;
 	if (shards == RELAY_ALL_SHARDS)
-		return read_all(conn, batch, err);
-	return read_some(conn, shards, batch, err);
+		return read_all(conn, without, batch, err);
+	return read_some(conn, shards, without, batch, err);
 }
 
 struct ids {

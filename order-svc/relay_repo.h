@@ -44,9 +44,10 @@ struct relay_batch {
 	struct db_rows *rows; /* filled; the rows are valid until db_rows_free() */
 };
 /* The next events of these shards, in order within each, without those of users
- * who wait behind a row that was set aside. */
-bool relay_repo_read(struct db_conn *conn, relay_shards shards, struct relay_batch *batch,
-		     struct err *err);
+ * who wait behind a row that was set aside, and of those named in `without`: numbers
+ * with commas between. */
+bool relay_repo_read(struct db_conn *conn, relay_shards shards, const char *without,
+		     struct relay_batch *batch, struct err *err);
 
 /* Deletes exactly these rows. */
 bool relay_repo_delete(struct db_conn *conn, const int64_t *ids, size_t n,
