@@ -74,7 +74,7 @@ static void insert(struct db_conn *conn, int64_t user)
 
 	must(db_exec(conn, &why,
 		     "INSERT INTO outbox (user_id, event_id, payload, created_at)"
-		     " VALUES (?, MD5(RAND()), '{}', UTC_TIMESTAMP(3))",
+		     " VALUES (?, REPLACE(UUID(), '-', ''), '{}', UTC_TIMESTAMP(3))",
 		     DB_I(user)));
 }
 
