@@ -45,8 +45,11 @@ def undecided(stack):
 
 
 def mails_waiting(db):
-    """Not counted: those under a lease."""
-    return db.one("SELECT COUNT(*) FROM {notify}.notifications WHERE state = 'pending'")[0]
+    """Not counted: those under a lease, perhaps of a dead instance, and their users' next ones, which wait for it."""
+    return db.one(
+        "SELECT COUNT(*) FROM {notify}.notifications WHERE state = 'pending' AND user_id NOT IN"
+        " (SELECT user_id FROM {notify}.notifications WHERE state = 'sending')"
+    )[0]
 
 
 def on_its_way(stack, db, token, whole=False):
