@@ -136,7 +136,7 @@ static void write_failed(struct sock *sock)
 }
 
 /* false: cannot send any more. */
-static bool send_out(struct sock *sock)
+static bool push(struct sock *sock)
 {
 	while (evbuffer_get_length(sock->out) > 0) {
 		if (write_some(sock) >= 0)
@@ -149,14 +149,6 @@ static bool send_out(struct sock *sock)
 		break;
 	}
 	return true;
-}
-
-static bool push(struct sock *sock)
-{
-	bool can = send_out(sock);
-
-	settle(sock);
-	return can;
 }
 
 void sock_flush(struct sock *sock)
@@ -212,11 +204,16 @@ static void on_write(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (sock->connecting)
+	if (sock->connecting) {
 		on_connected(sock);
-	else if (sock->write_dead || !push(sock))
+		return;
+	}
+	if (sock->write_dead || !push(sock)) {
 		sock->ops->ended(sock->arg, SOCK_WRITE_FAILED);
-	else if (sock_pending(sock) < SOCK_LOW)
+		return;
+	}
+	settle(sock);
+	if (sock_pending(sock) < SOCK_LOW)
 		sock->ops->writable(sock->arg);
 }
 
