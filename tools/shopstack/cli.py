@@ -79,6 +79,10 @@ def _up_arguments(parser):
         "--mysql-bin", metavar="FILE", help="MySQL's mysqld in the place of MariaDB (tools/mysql-tree)"
     )  # fmt: skip
     parser.add_argument("--kafka-tls", action="store_true", help="a TLS listener, used by all")
+    parser.add_argument(
+        "--kafka-both-compilers", action="store_true",
+        help="the brokers' JVM with its second compiler too, as in production: quicker after minutes, slower before",
+    )  # fmt: skip
     parser.add_argument("--kafka-version", choices=kafka_home.versions(), default=kafka_home.DEFAULT)
     parser.add_argument(
         "--kafka-nodes", type=int, choices=NODES, default=1,
@@ -146,6 +150,7 @@ def _options(args):
         "mysql_bin": args.mysql_bin,
         "kafka_tls": args.kafka_tls,
         "kafka_version": args.kafka_version,
+        "kafka_both_compilers": args.kafka_both_compilers,
         "kafka_nodes": args.kafka_nodes,
         "kafka_proxy": args.kafka_proxy,
         "nice_ports": args.nice_ports,

@@ -96,7 +96,7 @@ def _start_node(store, ports, node):
     env = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C.UTF-8"}
     return store.start(
         node,
-        argv=[str(arg) for arg in home.argv(properties)],
+        argv=[str(arg) for arg in home.argv(properties, options.get("kafka_both_compilers"))],
         env=env,
         cwd=str(folder),
         kind=NAME,

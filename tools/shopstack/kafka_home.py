@@ -135,7 +135,7 @@ class Home:
         """A formatted data folder to copy: formatting would cost every new stack a JVM start."""
         return self.dir / ("formatted" if node_id == 1 else f"formatted-{node_id}")
 
-    def argv(self, properties, archive_option=None):
+    def argv(self, properties, both_compilers=False, archive_option=None):
         """The broker's command line; uses the class archive when there is one."""
         archive = self._archive()
         options = []
@@ -150,7 +150,7 @@ class Home:
             "-Xss512k",
             "-XX:+UseSerialGC",
             "-XX:-UsePerfData",
-            "-XX:TieredStopAtLevel=1",
+            *([] if both_compilers else ["-XX:TieredStopAtLevel=1"]),
             "-Djava.awt.headless=true",
             # What it unpacks there stays behind after a kill -9.
             f"-Djava.io.tmpdir={pathlib.Path(properties).parent}",
@@ -236,7 +236,7 @@ class Home:
         write_properties(work / "server.properties", work / "data", 1, [controller], more)
         log = work / "log"
         option = f"-XX:ArchiveClassesAtExit={work / 'classes.jsa'}"
-        entry = proc.spawn(self.argv(work / "server.properties", option), dict(os.environ), log, work)
+        entry = proc.spawn(self.argv(work / "server.properties", archive_option=option), dict(os.environ), log, work)
         try:
             deadline = time.monotonic() + 60
             while not ports.is_open(plain) and proc.alive(entry) and time.monotonic() < deadline:

@@ -88,12 +88,12 @@ class Context:
 
     @functools.cached_property
     def broker(self):
-        """Kafka without the shop: what runs on it is alone with it."""
+        """Kafka without the shop: what runs on it is alone with it. With both compilers, as in production."""
         if self.given:
             return Broker(json.loads(pathlib.Path(self.given).read_text(encoding="utf-8"))["dir"], self.build)
         self.say("starting a broker")
         folder = self.folder()
-        shop.up(folder, self.build, more=["--programs", "none", "--no-seed"])
+        shop.up(folder, self.build, more=["--programs", "none", "--no-seed", "--kafka-both-compilers"])
         return Broker(folder, self.build)
 
     def close(self):

@@ -53,7 +53,7 @@ def goals(ctx):
     most(f"with {MANY_USERS:,} users", p.ours(MANY, "peak_mb"), "MB", 128)
     less(f"processor's restart, {MANY_USERS:,} users", "1/5 of", p.ratio(RESTART, "seconds"), 0.2)
     less("after kill -9", "1/5 of", p.ratio(KILLED, "seconds"), 0.2)
-    less(f"event to result at {RATE:,}/s, p99", "1/3 of", p.ratio(STEADY, "p99_ms"), 1 / 3)
+    less(f"event to result at {RATE:,}/s, p99, each at its own interval", "1/3 of", p.ratio(STEADY, "p99_ms"), 1 / 3)
     most("", p.ours(STEADY, "p99_ms"), "ms", 150)
     in_step = p.ratio(STEADY, "broker_cpu", ours="ours in step")
     less(f"broker's CPU at {RATE:,} events/s, same commit interval", "1 ×", in_step, 1)
@@ -90,11 +90,13 @@ def text(ctx):
     pairs = len(ctx.runs.get(NAME.format("ours", CATCH_UP), []))
     alone = p.of("none", STEADY, "broker_cpu")
     in_step = p.of("ours in step", STEADY, "broker_cpu")
+    late = " and ".join(number(p.of("ours in step", STEADY, key), 1) for key in ("p50_ms", "p99_ms"))
     head = (f"Processor and Kafka Streams, medians of {pairs}", ("", "", "ours", "Kafka Streams", "ratio"))
     alone, in_step = (number(cpu and 100 * cpu, 1) for cpu in (alone, in_step))
     note = (
         f"Making {RATE:,} events a second alone costs the broker {alone} % of a core; with our processor at the commit"
-        f" interval of Kafka Streams {in_step} %.\n\n"
+        f" interval of Kafka Streams (100 ms, ours is 15) {in_step} %, and the results come after {late} ms (p50, p99)."
+        "\n\n"
     )
     found = goals(ctx)
     if not found:
