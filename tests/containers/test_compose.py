@@ -100,12 +100,19 @@ class TestLogs:
         found = {service: checks.alarming(shop.logs(service)) for service in [*RUNNING, *ONCE]}
         assert not {service: lines for service, lines in found.items() if lines}
 
+    def test_nor_does_compose_say_anything_alarming(self, shop):
+        assert shop.said
+        assert not checks.alarming(shop.said)
+
     def test_the_check_can_fail(self):
         alarms = [
             '{"ts":"2026-01-01T00:00:00Z","level":"warn","msg":"no connection"}',
             "2026-01-01T00:00:00.0Z 0 [ERROR] [MY-010119] [Server] Aborting",
             "[2026-01-01 00:00:00,000] WARN Something (kafka.Server)",
             "Traceback (most recent call last):",
+            # What either compose says when something is missing.
+            "WARNING: The TAG variable is not set. Defaulting to a blank string.",
+            'time="2026-01-01T00:00:00Z" level=warning msg="The \\"TAG\\" variable is not set. Defaulting to a blank string."',
         ]
         assert checks.alarming("\n".join(alarms)) == alarms
         assert not checks.alarming('{"level":"info","msg":"no error at all"}\n[Note] ready for connections')
