@@ -5,6 +5,8 @@ PROGRAMS=(gateway user-svc product-svc order-svc notify-svc analytics-svc proces
 # What runs in production; the demo images and the third-party ones are for laptops and tests.
 SHIPPED=("${PROGRAMS[@]}" frontend)
 DEMO=(mail-sink demo-data)
+# What the local overlay names besides, and what the frontend starts FROM, by their names in tests/containers/stand-in.
+THIRD_PARTY=(mysql kafka nginx-unprivileged)
 
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 

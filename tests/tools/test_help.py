@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-DOCKER = ["images", "push", "retag", "setup"]  # the others run inside an image
+DOCKER = ["images", "push", "retag", "setup"]  # the others are for these, or run inside an image
 PYTHON = ["bump-images", "docs-settings", "run-bench", "run-chaos", "run-models", "run-mutants", "run-tests"]
 
 
