@@ -79,14 +79,20 @@ class Docker:
         finally:
             self.call("rm", container)
 
-    def files(self, image):
-        """Path -> (tar entry, sha256 of a file) of everything in an image."""
-        container = self.call("create", "--no-healthcheck", image, "none").stdout.split()[-1]
+    @contextlib.contextmanager
+    def exported(self, image, *args):
+        """Everything in an image, as a tar archive."""
+        container = self.call("create", "--no-healthcheck", *args, image, "none").stdout.split()[-1]
         try:
             raw = subprocess.run([*map(str, self.command), "export", container], capture_output=True, check=True).stdout
         finally:
             self.call("rm", container)
         with tarfile.open(fileobj=io.BytesIO(raw)) as tar:
+            yield tar
+
+    def files(self, image):
+        """Path -> (tar entry, sha256 of a file) of everything in an image."""
+        with self.exported(image) as tar:
             return {entry.name.removeprefix("./"): (entry, sum_of(tar, entry)) for entry in tar}
 
 

@@ -112,7 +112,7 @@ class TestLogs:
             "Traceback (most recent call last):",
             # What either compose says when something is missing.
             "WARNING: The TAG variable is not set. Defaulting to a blank string.",
-            'time="2026-01-01T00:00:00Z" level=warning msg="The \\"TAG\\" variable is not set. Defaulting to a blank string."',
+            'time="2026-01-01T00:00:00Z" level=warning msg="The \\"TAG\\" variable is not set."',
         ]
         assert checks.alarming("\n".join(alarms)) == alarms
         assert not checks.alarming('{"level":"info","msg":"no error at all"}\n[Note] ready for connections')

@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+import re
 import struct
 import tarfile
 
@@ -11,6 +12,9 @@ import pytest
 from engine import GIVEN, IMAGES, PROGRAMS, ROOT, TAG, reference, run, until
 
 ARM64 = 183  # EM_AARCH64
+# Debian with something of ours in it.
+OTHERS = [name for name in IMAGES if name not in PROGRAMS]
+THIRD_PARTY = ["mysql", "kafka", "nginx-unprivileged"]
 
 
 def sbom_path(name):
@@ -75,6 +79,29 @@ class TestProgram:
         assert len(libc) == 1 and "distro=debian-12" in libc[0] and "upstream=glibc" in libc[0]
 
 
+@pytest.mark.parametrize("name", OTHERS)
+class TestOthers:
+    def test_labels(self, images, name):
+        """The same as the programs', which say their version themselves."""
+        said = images.call("run", "--rm", reference("gateway"), "--version").stdout.split()[-1]
+        found = images.inspect("image", reference(name))
+        assert not checks.image_labels(found, said)
+        assert found["Config"]["Labels"]["org.opencontainers.image.title"] == name
+
+    @pytest.mark.skipif(bool(GIVEN), reason="written by whoever built the images")
+    def test_the_sbom_beside_names_the_packages(self, images, name):
+        """Those that dpkg has inside, each in its version."""
+        beside = json.loads((ROOT / "build" / "images" / f"{name}.spdx.json").read_text(encoding="utf-8"))
+        assert beside["spdxVersion"] == "SPDX-2.3" and beside["packages"][0]["name"] == name
+        status = images.read(reference(name), "var/lib/dpkg/status").decode()
+        there = [one for one in status.split("\n\n") if "ok installed" in one]
+        packages = beside["packages"][1:]
+        inside = [re.findall(r"^(?:Package|Version): (.*)$", one, re.M) for one in there]
+        assert sorted([one["name"], one["versionInfo"]] for one in packages) == sorted(inside)
+        purls = [one["externalRefs"][0]["referenceLocator"] for one in packages]
+        assert any(re.match(r"pkg:deb/debian/libc6@.*distro=debian-\d+&upstream=glibc", purl) for purl in purls)
+
+
 def test_what_is_copied_is_needed(files):
     """The database's log-in plugin and its like are where they are used, and only there."""
     plugin = "libmariadb3/plugin/caching_sha2_password.so"
@@ -133,19 +160,19 @@ def test_a_second_build_is_the_same(images, files):
 
 def test_for_arm64(images):
     """Compiled here for there: each program and library is of the other kind, under the same layout."""
-    images.images("--platform", "linux/arm64", "--tag", "arm64", "gateway", "notify-svc")
-    for name in ("gateway", "notify-svc"):
-        found = images.inspect("image", reference(name, "arm64"))
-        assert found["Architecture"] == "arm64"
-        files = images.files(reference(name, "arm64"))
-        container = images.call("create", "--platform", "linux/arm64", reference(name, "arm64"), "none").stdout.split()[-1]
-        binaries = [path for path in files if path == f"usr/bin/{name}" or ".so" in path]
-        assert len(binaries) > 10
-        for path in binaries:
-            head = images.copy(container, path)[:20]
-            assert head[:4] == b"\x7fELF" and struct.unpack_from("<H", head, 18)[0] == ARM64, path
-        images.call("rm", container)
-        images.call("rmi", reference(name, "arm64"))
+    platform = ("--platform", "linux/arm64")
+    images.images(*platform, "--tag", "arm64", *PROGRAMS)
+    for name in PROGRAMS:
+        image = reference(name, "arm64")
+        assert images.inspect("image", image)["Architecture"] == "arm64"
+        with images.exported(image, *platform) as tar:
+            paths = {entry.name.removeprefix("./"): entry for entry in tar if entry.isfile()}
+            binaries = [path for path in paths if path == f"usr/bin/{name}" or ".so" in path]
+            assert f"usr/bin/{name}" in binaries and len(binaries) > 10, name
+            for path in binaries:
+                head = tar.extractfile(paths[path]).read(20)
+                assert head[:4] == b"\x7fELF" and struct.unpack_from("<H", head, 18)[0] == ARM64, f"{name}: {path}"
+        images.call("rmi", image)
 
 
 class TestFrontend:
@@ -198,6 +225,30 @@ def test_archives(images, tmp_path):
     with tarfile.open(tmp_path / "gateway.tar") as tar:
         [manifest] = json.load(tar.extractfile("manifest.json"))
     assert any(tag in manifest["RepoTags"] for tag in (reference("gateway"), f"shop/gateway:{TAG}"))
+
+
+def test_archives_of_all(images, tmp_path):
+    """Ours, and what the local overlay and the page's Dockerfile name, for machines that pull nothing."""
+    said = images.images("--tag", "dev", "--archive", tmp_path, "--dry-run").stdout.splitlines()
+    assert not list(tmp_path.iterdir())
+    built = [line.split()[1] for line in said if line.startswith("build ")]
+    assert built == [reference(name, "dev") for name in IMAGES]
+    saved = {path: image for _, image, path in (line.split() for line in said if line.startswith("save "))}
+    third = {name: run(ROOT / "tests/containers/stand-in", "--reference", name).stdout.strip() for name in THIRD_PARTY}
+    wanted = {name: reference(name, "dev") for name in IMAGES} | third
+    assert saved == {f"{tmp_path}/{name}.tar": image for name, image in wanted.items()}
+    assert named_by_the_local_overlay() <= set(wanted.values())
+    nginx = re.search(r"^ARG NGINX=(.*)$", (ROOT / "docker/Dockerfile").read_text(encoding="utf-8"), re.M)[1]
+    assert nginx == third["nginx-unprivileged"]
+
+
+def named_by_the_local_overlay():
+    """References of the images that its pods run, with the tag of `make images`."""
+    found = set()
+    for folder in ("base", "overlays/local"):
+        for path in (ROOT / "k8s" / folder).rglob("*.yaml"):
+            found |= set(re.findall(r"^ +(?:- )?image: (\S+)$", path.read_text(encoding="utf-8"), re.M))
+    return {name if name.startswith("docker.io/") else f"docker.io/{name}:dev" for name in found}
 
 
 def test_every_third_party_image_has_a_stand_in():
