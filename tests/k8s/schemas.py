@@ -2,11 +2,12 @@
 """schemas.py FOLDER: JSON schemas for kubeconform, so that it needs no network.
 
 Kubernetes' own come from the PyPI package kubernetes-validate (its references are made relative), those
-of the operators from the CustomResourceDefinitions in their Go modules.
+of the operators and of Argo CD from the CustomResourceDefinitions in their Go modules.
 """
 
 import json
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -23,7 +24,9 @@ OPERATORS = {
     ],
     "istio.io/api@v1.26.2": ["kubernetes/customresourcedefinitions.gen.yaml"],
 }
-
+# Apart: a cluster has these by Argo CD itself.
+ARGO_CD = ["manifests/crds/application-crd.yaml", "manifests/crds/appproject-crd.yaml"]
+ARGO_CD_VERSION = pathlib.Path(__file__).parent / "argo" / "go.mod"
 
 # What every object has, whether its definition says so or not.
 TOP = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {"type": "object"}}
@@ -36,9 +39,15 @@ def module(name):
     return pathlib.Path(json.loads(done.stdout)["Dir"])
 
 
-def definitions():
-    """Every CustomResourceDefinition of the operators."""
-    for name, files in OPERATORS.items():
+def argo_cd():
+    """Its module, of the version that the tests build."""
+    found = re.search(r"(github\.com/argoproj/argo-cd/v3) (v\S+)", ARGO_CD_VERSION.read_text())
+    return f"{found[1]}@{found[2]}"
+
+
+def definitions(modules=OPERATORS):
+    """Every CustomResourceDefinition in these files."""
+    for name, files in modules.items():
         folder = module(name)
         for file in files:
             yield from filter(None, yaml.safe_load_all((folder / file).read_text()))
@@ -62,7 +71,7 @@ def members(properties):
 
 
 def write_crds(folder):
-    for crd in definitions():
+    for crd in definitions({**OPERATORS, argo_cd(): ARGO_CD}):
         spec = crd["spec"]
         group = spec["group"].split(".")[0]
         for version in spec["versions"]:
