@@ -443,3 +443,12 @@ def check_config(doc, settings, folder):
         env[key] = value
     done = subprocess.run([BIN / name, "--check-config"], env=env, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["eks", *TAKEN_IN])
+def test_pods_on_eks_run_where_the_images_do(name, tmp_path):
+    """What is pushed is built on an amd64 machine, for that alone."""
+    docs = documents(OVERLAYS.get(name) or taken_in(tmp_path, *TAKEN_IN[name]))
+    pods = [pod_of(doc) for doc in docs if doc["kind"] in ("Deployment", "StatefulSet", "Job")]
+    assert len(pods) >= len(PROGRAMS) + 1 + 5  # the frontend, the Jobs
+    assert all(pod.get("nodeSelector") == {"kubernetes.io/arch": "amd64"} for pod in pods)
