@@ -204,8 +204,9 @@ scripts:
 	@tools/lint
 
 test-k8s: ## overlays/local on a real cluster: KUBECONFIG's (images by K8S_LOAD), else our own (root, Go; T=… one file)
-	@tools/install k8s
-	@tests/k8s/run $(filter tests/k8s/%,$(T))
+	@tools/install k8s lint # lint: what the programs are compiled with
+	@$(MAKE) --no-print-directory -j$(shell nproc) MODE=$(MODE) build
+	@MODE=$(MODE) BUILD=$(BUILD) tests/k8s/run $(filter tests/k8s/%,$(T))
 
 lint-k8s: ## k8s/ rendered: kubeconform, kubernetes-validate, kube-score, checkov (needs Go)
 	@tools/install lint-k8s

@@ -15,7 +15,7 @@ OVERLAYS = {
     **{path.name: path for path in (ROOT / "k8s" / "overlays").iterdir()},
     **{path.name: path for path in (ROOT / "tests" / "k8s" / "overlays").iterdir()},
 }
-BIN = ROOT / "build" / os.environ.get("MODE", "debug") / "bin"
+BIN = ROOT / os.environ.get("BUILD", "build") / os.environ.get("MODE", "debug") / "bin"
 
 
 # As docs/OPERATIONS.md says to do it, by a line in the overlay itself, so that its patches reach the component.
