@@ -1,33 +1,17 @@
 """Argo CD deploys the real local overlay from git: a commit under load, a migration that fails, an autoscaler at work."""
 
-import io
 import json
-import tarfile
 import time
 
 import pytest
+from archives import load_next
 from argocd import Repository, running
 from conftest import fill_stock, namespace
-from shop import ARCHIVES, CLIENTS, GATEWAY, HERE, Shop, test_pod, until
+from shop import CLIENTS, GATEWAY, HERE, Shop, test_pod, until
 
 OVERLAY = "k8s/overlays/local/kustomization.yaml"
 UP_S = 400
 ORDER = '{"user_id":1,"product_id":"LAPTOP001","quantity":1}'
-
-
-def retagged(archive, name, target):
-    """The same image under another name, as a build of the same source would be."""
-    with tarfile.open(archive) as old, tarfile.open(target, "w") as new:
-        for member in old.getmembers():
-            content = old.extractfile(member)
-            if member.name == "manifest.json":
-                manifest = json.load(content)
-                manifest[0]["RepoTags"] = [name]
-                text = json.dumps(manifest).encode()
-                member.size, content = len(text), io.BytesIO(text)
-            if member.name != "repositories":
-                new.addfile(member, content)
-    return target
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +27,7 @@ def repository(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def argo(cluster, images, tmp_path_factory):
-    next_version = tmp_path_factory.mktemp("next") / "order-svc.tar"
-    cluster.load(retagged(ARCHIVES / "order-svc.tar", "docker.io/shop/order-svc:next", next_version))
+    load_next(cluster, tmp_path_factory.mktemp("next"), "order-svc")
     with running(cluster, tmp_path_factory.mktemp("argocd")) as one:
         yield one
 
