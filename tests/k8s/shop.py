@@ -163,6 +163,11 @@ class Load:
             self.child.communicate()
 
 
+def served(report, *statuses):
+    """Did a load send requests, none of which failed or had an answer of another status?"""
+    return report["sent"] > 0 and report["failed"] == 0 and set(report["statuses"]) <= set(statuses)
+
+
 def documents(folder):
     """What Kustomize makes of a folder; kubectl has it built in."""
     alone = ROOT / "build" / "k8s" / "bin" / "kustomize"
