@@ -1,14 +1,13 @@
 """kubectl apply -k k8s/overlays/local: is it a working shop?"""
 
 import datetime
-import json
 
 import pytest
 import yaml
 from conftest import OVERLAY
-from shop import DEPLOYMENTS, PROGRAMS, STATELESS, documents, until
+from shop import DEPLOYMENTS, PROGRAMS, documents, until
 
-NEW_REPLICA_S = 2
+NEW_REPLICA_S, TRIES = 2, 3
 APPLY_S = 60
 REQUESTS_MIB = 384
 
@@ -75,21 +74,29 @@ def test_applying_again_changes_nothing(shop, cluster):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("name", STATELESS)
+@pytest.mark.parametrize("name", PROGRAMS)
 def test_a_new_replica_is_ready_at_once(shop, figures, name):
-    """From scheduled to Ready, by the times in the pod's own status."""
-    victim = shop.pods(name)[0]["metadata"]["name"]
-    others = {pod["metadata"]["name"] for pod in shop.pods(name)}
-    shop.k("delete", "pod", victim, "--wait=false")
+    """From scheduled to Ready, by the times in the pod's own status.
 
-    def fresh():
-        pods = [pod for pod in shop.pods(name) if pod["metadata"]["name"] not in others]
-        return next((seconds_to_ready(pod) for pod in pods if seconds_to_ready(pod) is not None), None)
+    They are whole seconds: 2 s never read as 3, though a bit more may read as 2.  What else the machine does can only
+    make it longer, so the best of a few is what the program takes.
+    """
+    took = sorted(replacement_seconds(shop, name) for _ in range(TRIES))
+    figures[f"scheduled to ready, s: {name}"] = f"{took[0]} at best, {took[-1]} at worst"
+    assert took[0] <= NEW_REPLICA_S, took
 
-    took = until(lambda: (found := fresh()) is not None and (found,), 60, f"a new pod of {name}")[0]
-    figures[f"scheduled to ready, s: {name}"] = took
-    # The status has whole seconds, so up to one of them is rounding.
-    assert took <= NEW_REPLICA_S + 1
+
+def replacement_seconds(shop, name):
+    """How long the pod takes that comes in the place of a deleted one."""
+    before = shop.pods(name)
+    known = {pod["metadata"]["uid"] for pod in before}
+    shop.k("delete", "pod", before[0]["metadata"]["name"], "--wait=false")
+
+    def times():
+        fresh = [pod for pod in shop.pods(name) if pod["metadata"]["uid"] not in known]
+        return [took for took in map(seconds_to_ready, fresh) if took is not None]
+
+    return until(times, 90, f"a new pod of {name}")[0]
 
 
 def seconds_to_ready(pod):
@@ -100,7 +107,7 @@ def seconds_to_ready(pod):
     }
     if "Ready" not in times:
         return None
-    return (times["Ready"] - times["PodScheduled"]).total_seconds()
+    return round((times["Ready"] - times["PodScheduled"]).total_seconds())
 
 
 def test_requests_fit_and_memory_is_used_as_measured(shop, figures):
@@ -112,15 +119,24 @@ def test_requests_fit_and_memory_is_used_as_measured(shop, figures):
         total += 2 * mebibytes(resources["requests"]["memory"])
     figures["memory requests of seven programs, two each, Mi"] = total
     assert total <= REQUESTS_MIB
-    used = {}
-    for line in shop.out("top", "pods", "--no-headers").splitlines():
-        pod, _, memory = line.split()[:3]
-        used[pod] = mebibytes(memory)
-    figures["memory used, Mi"] = json.dumps(used)
+    # metrics-server asks the kubelets four times a minute.
+    used = until(lambda: memory_used(shop), 120, "figures of every pod", pause=2)
+    limits = {name: memory_limit(shop, name) for name in PROGRAMS}
     for name in PROGRAMS:
-        limit = mebibytes(shop.pods(name)[0]["spec"]["containers"][0]["resources"]["limits"]["memory"])
-        for pod in shop.pods(name):
-            assert used.get(pod["metadata"]["name"], 0) <= limit * 0.8
+        figures[f"memory limit / used, Mi: {name}"] = f"{limits[name]} / {max(used[name])}"
+    assert [name for name in PROGRAMS if max(used[name]) > limits[name] * 0.8] == []
+
+
+def memory_used(shop):
+    """Program -> Mi of each of its pods; None while metrics-server does not know one."""
+    lines = shop.k("top", "pods", "--no-headers", check=False).stdout.splitlines()
+    known = {pod: mebibytes(memory) for pod, _, memory in (line.split()[:3] for line in lines)}
+    used = {name: [known.get(pod["metadata"]["name"]) for pod in shop.pods(name)] for name in PROGRAMS}
+    return None if any(None in pods or not pods for pods in used.values()) else used
+
+
+def memory_limit(shop, name):
+    return mebibytes(shop.pods(name)[0]["spec"]["containers"][0]["resources"]["limits"]["memory"])
 
 
 def mebibytes(text):
