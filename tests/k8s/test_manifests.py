@@ -1,4 +1,4 @@
-"""What the rendered overlays promise, without a cluster: the checklist of docs/OPERATIONS.md, line by line."""
+"""What the rendered overlays promise, read without a cluster."""
 
 import json
 import os
@@ -151,23 +151,59 @@ def scalers(overlay):
 
 def test_autoscalers_own_the_number_of_replicas(overlay):
     found = scalers(overlay)
+    # A 13th processor would have no partition.
+    wanted = {name: (2, 10) for name in STATELESS} | {"processor": (2, PARTITIONS)}
     assert set(STATELESS) <= set(found)
+    assert found == {name: wanted[name] for name in found}
     for doc in of_kind(overlay, "Deployment", "StatefulSet"):
         name = doc["metadata"]["name"]
         assert ("replicas" in doc["spec"]) != (name in found), name
-        if name in found:
-            least, most = found[name]
-            assert least >= 2 and most <= (PARTITIONS if name == "processor" else 10)
-        elif is_program(doc) or name == "frontend":
+        if name not in found and (is_program(doc) or name == "frontend"):
             assert doc["spec"]["replicas"] >= 2
 
 
-def test_autoscalers_behave(overlay):
+def behaviors(overlay):
+    """Target -> how it grows and shrinks, whoever makes its autoscaler."""
+    found = {}
     for doc in of_kind(overlay, "HorizontalPodAutoscaler"):
-        assert doc["spec"]["behavior"]["scaleUp"]["policies"] and doc["spec"]["behavior"]["scaleDown"]["policies"]
-        for metric in doc["spec"]["metrics"]:
-            if metric["type"] == "Resource":
-                assert metric["resource"] == {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 70}}
+        found[doc["spec"]["scaleTargetRef"]["name"]] = doc["spec"]["behavior"]
+    for doc in of_kind(overlay, "ScaledObject"):
+        made = doc["spec"]["advanced"]["horizontalPodAutoscalerConfig"]
+        found[doc["spec"]["scaleTargetRef"]["name"]] = made["behavior"]
+    return found
+
+
+def test_autoscalers_grow_by_two_and_shrink_later(overlay):
+    found = behaviors(overlay)
+    assert set(found) == set(scalers(overlay))
+    for name, behavior in found.items():
+        up, down = behavior["scaleUp"], behavior["scaleDown"]
+        assert [(one["type"], one["value"]) for one in up["policies"]] == [("Pods", 2)], name
+        assert up["stabilizationWindowSeconds"] <= 30 <= down["stabilizationWindowSeconds"], name
+        assert len(down["policies"]) == 1, name
+    if "processor" in found:
+        # Every change moves partitions.
+        down = found["processor"]["scaleDown"]
+        assert down["stabilizationWindowSeconds"] >= 600 and down["policies"][0]["value"] == 1
+
+
+def cpu_targets(overlay):
+    """Program -> percent of the requested CPU."""
+    found = {}
+    for doc in of_kind(overlay, "HorizontalPodAutoscaler"):
+        for one in (metric["resource"] for metric in doc["spec"]["metrics"] if metric["type"] == "Resource"):
+            assert (one["name"], one["target"]["type"]) == ("cpu", "Utilization")
+            found[doc["spec"]["scaleTargetRef"]["name"]] = one["target"]["averageUtilization"]
+    for doc in of_kind(overlay, "ScaledObject"):
+        for one in (trigger for trigger in doc["spec"]["triggers"] if trigger["type"] != "kafka"):
+            assert (one["type"], one["metricType"]) == ("cpu", "Utilization")
+            found[doc["spec"]["scaleTargetRef"]["name"]] = int(one["metadata"]["value"])
+    return found
+
+
+def test_autoscalers_go_by_70_percent_of_the_cpu(overlay):
+    """The processor's lag says more than its CPU."""
+    assert cpu_targets(overlay) == {name: 70 for name in STATELESS}
 
 
 def test_keda_talks_to_kafka_as_the_programs_do(overlay):
