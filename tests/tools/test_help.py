@@ -7,7 +7,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DOCKER = ["images", "push", "retag", "setup"]  # the others are for these, or run inside an image
-PYTHON = ["bump-images", "docs-settings", "run-bench", "run-chaos", "run-models", "run-mutants", "run-tests"]
+PYTHON = "bump-images docs-settings lint-migrations run-bench run-chaos run-models run-mutants run-tests".split()
 
 
 def tools():
