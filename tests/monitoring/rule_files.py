@@ -15,6 +15,7 @@ SECTIONS = ["What users see", "Look here first", "Fix", "Escalate"]
 ONE_POD = re.compile(r"-n shop logs (deploy|deployment|sts|statefulset|job)/")
 # Fires always, that is its purpose: it has no silent case.
 ALWAYS = {"Watchdog"}
+TOKEN = re.compile(r'"[^"]*"|[()]|\bor\b')
 
 
 def rules(folder=RULES):
@@ -27,6 +28,22 @@ def rules(folder=RULES):
 
 def alerts(folder=RULES):
     return [(file, rule) for file, rule in rules(folder) if "alert" in rule]
+
+
+def without_a_branch(expr):
+    """The expression without one side of an `or`; so for each side of each."""
+    groups = [[0]]  # of each open parenthesis: where its sides begin and end
+    for token in TOKEN.finditer(f"{expr})"):
+        if token[0] == "(":
+            groups.append([token.end()])
+        elif token[0] == "or":
+            groups[-1] += token.span()
+        elif token[0] == ")":
+            edges = [*groups.pop(), token.start()]
+            sides = list(zip(edges[::2], edges[1::2], strict=True))
+            for gone in sides if len(sides) > 1 else []:
+                kept = "or".join(expr[begin:end] for begin, end in sides if (begin, end) != gone)
+                yield expr[: edges[0]] + kept + expr[edges[-1] :]
 
 
 def names(folder=RULES):

@@ -5,7 +5,19 @@ import shutil
 
 import pytest
 import yaml
-from rule_files import ALWAYS, ROOT, RULE_TESTS, RULES, RUNBOOKS, alerts, promtool, without_runbook, without_tests
+from rule_files import (
+    ALWAYS,
+    ROOT,
+    RULE_TESTS,
+    RULES,
+    RUNBOOKS,
+    alerts,
+    promtool,
+    rules,
+    without_a_branch,
+    without_runbook,
+    without_tests,
+)
 
 TOPICS = ROOT / "tools" / "topics.json"
 
@@ -106,16 +118,19 @@ def test_a_silent_test_without_series_does_not_count(copied):
     assert without_tests(copied / "rules", copied / "tests") == ["OutboxOld: no test in which it stays silent"]
 
 
-def _noticed(copied, file, expr):
-    """The alerts whose tests fail when all alerts of this file have another expression."""
-    rules = copied / "rules" / file.name
-    text = yaml.safe_load(rules.read_text(encoding="utf-8"))
+def _break(copied, file, change):
+    """Rewrites the rules of a file that `change` has another expression for."""
+    copy = copied / "rules" / file.name
+    text = yaml.safe_load(copy.read_text(encoding="utf-8"))
     for group in text["groups"]:
         for rule in group["rules"]:
-            if "alert" in rule:
-                rule["expr"] = expr
-    rules.write_text(yaml.safe_dump(text), encoding="utf-8")
-    tests = copied / "tests" / file.name
+            rule["expr"] = change(rule) or rule["expr"]
+    copy.write_text(yaml.safe_dump(text), encoding="utf-8")
+
+
+def _noticed(copied, tests):
+    """The alerts whose tests in this file fail on the copied rules."""
+    tests = copied / "tests" / tests
     text = yaml.safe_load(tests.read_text(encoding="utf-8"))
     text["rule_files"] = [f"../rules/{one.rpartition('/')[2]}" for one in text["rule_files"]]
     tests.write_text(yaml.safe_dump(text), encoding="utf-8")
@@ -127,4 +142,36 @@ def _noticed(copied, file, expr):
 @pytest.mark.parametrize("file", sorted({file for file, _ in alerts()}), ids=lambda file: file.stem)
 def test_the_tests_notice_an_alert_that_is_broken(copied, file, expr):
     mine = {rule["alert"] for where, rule in alerts() if where == file}
-    assert _noticed(copied, file, expr) >= mine - (ALWAYS if expr == "vector(1)" else set())
+    _break(copied, file, lambda rule: "alert" in rule and expr)
+    assert _noticed(copied, file.name) >= mine - (ALWAYS if expr == "vector(1)" else set())
+
+
+def branches():
+    """Each rule with an `or`, once without each of its sides."""
+    for file, rule in rules():
+        what = f"{rule.get('alert', rule.get('record'))} {rule.get('labels', {}).get('severity', '')}".strip()
+        for number, expr in enumerate(without_a_branch(rule["expr"]), 1):
+            yield pytest.param(file, rule, expr, id=f"{what} {number}")
+
+
+@pytest.mark.parametrize("file, rule, expr", branches())
+def test_the_tests_notice_a_branch_that_is_gone(copied, file, rule, expr):
+    """Of an alert by its own tests; of what is recorded by those of some alert."""
+    _break(copied, file, lambda one: expr if one == rule else None)
+    if "alert" in rule:
+        assert rule["alert"] in _noticed(copied, file.name)
+    else:
+        users = [one for one in RULE_TESTS.glob("*.yml") if f"/{file.name}\n" in one.read_text(encoding="utf-8")]
+        assert any(_noticed(copied, one.name) for one in users)
+
+
+def test_branches_are_taken_apart():
+    nested = 'sum by (a) (x{b="or"} or y) > 1 or (z and y) or order'
+    assert list(without_a_branch(nested)) == [
+        'sum by (a) ( y) > 1 or (z and y) or order',
+        'sum by (a) (x{b="or"} ) > 1 or (z and y) or order',
+        ' (z and y) or order',
+        'sum by (a) (x{b="or"} or y) > 1 or order',
+        'sum by (a) (x{b="or"} or y) > 1 or (z and y) ',
+    ]
+    assert list(without_a_branch("x and y")) == []
