@@ -18,13 +18,14 @@ from shop import HERE, ROOT, run, until
 
 K8S_DIR = pathlib.Path(os.environ.get("K8S_DIR", "/var/tmp/k8s-cluster"))
 START_S = 90
-NAMESPACES = ["shop", "monitoring", "argocd"]
+NAMESPACES = ["shop", "monitoring", "monitoring-node", "argocd"]
 
 
 @contextlib.contextmanager
 def running(*args, **more):
     """An ArgoCD that works, and is gone afterwards with all that it made, also when its start failed."""
     one = ArgoCD(*args, **more)
+    one.check_unused()
     try:
         yield one.start()
     finally:
@@ -39,9 +40,12 @@ class ArgoCD:
         self.resync = str(resync)
         self.processes = []
 
-    def start(self):
+    def check_unused(self):
+        """What is somebody's own must not be taken for ours when that is deleted."""
         for namespace in NAMESPACES:
             assert not self.object("namespace", namespace, None), f"the namespace {namespace} is in use"
+
+    def start(self):
         run(HERE / "argo/build", seconds=3600)
         self.install()
         server = self.own_kubeconfig()
