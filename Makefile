@@ -145,7 +145,7 @@ test: ## everything: sanitizers, unit, short fuzz, models, lint, integration, br
 	@tools/install test lint
 	@tools/run-tests
 
-chaos: ## faults under load, all invariants after each run (SEED= RUNS= MINUTES=10 RUN_SECONDS=30)
+chaos: ## faults under load, all invariants after each run (SEED= RUN_SECONDS=30; ends after RUNS= or MINUTES=, else 10)
 	@tools/install test
 	@$(MAKE) --no-print-directory -j$(shell nproc) MODE=$(MODE) build
 	@SEED=$(SEED) RUNS=$(RUNS) MINUTES=$(MINUTES) RUN_SECONDS=$(RUN_SECONDS) MODE=$(MODE) \

@@ -391,6 +391,56 @@ def test_runs_before_one_that_raises_are_entered(error, tmp_path, monkeypatch):
     assert done == [False] and len((tmp_path / "chaos-runs.csv").read_text().splitlines()) == 2
 
 
+@pytest.fixture
+def run_chaos(tmp_path, monkeypatch):
+    """tools/run-chaos with runs that take a minute and stacks that take an hour to start; gives (exit code, its seeds)."""
+    tool, clock, seeds = load_tool("run-chaos"), [0], []
+
+    def play(seed, _):
+        clock[0] += 60
+        seeds.append(seed)
+        sitting.runs.append(Run(seed, 30, []))
+        return sitting.runs[-1]
+
+    def started(*_):
+        clock[0] += 3600
+        sitting.runs = []
+        return contextlib.nullcontext(sitting)
+
+    def call(*options):
+        monkeypatch.setattr(sys, "argv", ["run-chaos", "--seed=1", f"--reports={tmp_path}", *options])
+        seeds.clear()
+        with pytest.raises(SystemExit) as ended:
+            tool.main()
+        return ended.value.code, seeds[:]
+
+    sitting = SimpleNamespace(run=play, runs=[], finish=lambda _: None)
+    monkeypatch.setattr(tool, "started", started)
+    monkeypatch.setattr(tool, "time", SimpleNamespace(monotonic=lambda: clock[0], time=time.time))
+    monkeypatch.setattr("chaos.private.enter", lambda _: False)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    for name in ("RUNS", "MINUTES"):
+        monkeypatch.delenv(name, raising=False)
+    call.tool = tool
+    return call
+
+
+def test_minutes_count_from_the_first_run(run_chaos):
+    """A stack that takes longer to start than all runs together takes none of their time."""
+    assert run_chaos("--minutes=2.5") == (0, [1, 2, 3])
+
+
+def test_the_first_limit_counts(run_chaos):
+    assert run_chaos("--runs=2", "--minutes=60") == run_chaos("--runs=2") == (0, [1, 2])
+    assert run_chaos("--runs=9", "--minutes=1.5") == (0, [1, 2])
+    assert run_chaos()[1] == list(range(1, 11)), "ten minutes"
+
+
+def test_no_run_is_no_success(run_chaos, monkeypatch):
+    monkeypatch.setattr(run_chaos.tool, "sittings", lambda *_: iter(()))
+    assert run_chaos() == (1, [])
+
+
 @pytest.mark.parametrize("error", [SystemExit(1), KeyError("x")])
 def test_a_stack_that_is_ended_while_it_starts_is_taken_down(error, tmp_path):
     tool = load_tool("run-chaos")
