@@ -1,11 +1,27 @@
 """A run as a page, reports/chaos-SEED.md, and as a line of reports/chaos-runs.csv."""
 
 import csv
+import functools
+import pathlib
 import subprocess
 import time
+from typing import NamedTuple
 
 COLUMNS = ("began", "version", "seed", "brokers", "kafka", "seconds", "faults", "failpoints", "without effect", "deaths",
            "orders", "attempts", "seconds after the load", "broken")  # fmt: skip
+
+
+class Setup(NamedTuple):
+    """What a run is made on, beside its seed."""
+
+    mode: str
+    brokers: int
+    kafka: str
+    left_out: list  # why kinds of faults are missing
+
+    def again(self, run):
+        return (f"make chaos SEED={run.seed} RUNS=1 RUN_SECONDS={run.seconds:.0f} MODE={self.mode} "
+                f"BROKERS={self.brokers} KAFKA={self.kafka}")  # fmt: skip
 
 
 def clock(run, at):
@@ -34,13 +50,13 @@ def without_effect(run):
     return sum(player.effect == 0 for player in run.players)
 
 
-def write(folder, run, mails_open, left_out):
+def write(folder, run, mails_open, setup):
     state = "BROKEN" if run.broken else "whole"
-    without = [f"Left out: {'; '.join(left_out)}.", ""] if left_out else []
+    without = [f"Left out: {'; '.join(setup.left_out)}.", ""] if setup.left_out else []
     lines = [
         f"# Chaos run {run.seed}: {state}", "",
         f"{time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(run.began))} UTC, {run.seconds:.0f} s of load and faults. "
-        f"Again: `make chaos SEED={run.seed} RUNS=1 RUN_SECONDS={run.seconds:.0f}`", "",
+        f"Again, with version {version()}: `{setup.again(run)}`", "",
         "Seconds: " + ", ".join(f"{name} {value}" for name, value in run.times.items()),
         *(["", "Its mails are looked at when every lease is over."] if mails_open else []), "",
         "## Invariants", "", "| | invariant | |", "|---|---|---|",
@@ -57,8 +73,13 @@ def after_load(run):
     return round(sum(value for name, value in run.times.items() if name != "load and faults"))
 
 
+@functools.cache
 def version():
-    asked = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    """Of the code, as it was when first asked for."""
+    here = pathlib.Path(__file__).parent
+    asked = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=here, capture_output=True, text=True, check=False
+    )
     return asked.stdout.strip() or "unknown"
 
 
@@ -68,7 +89,7 @@ def keep_earlier(path):
         path.rename(path.with_name(f"chaos-runs-until-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}.csv"))
 
 
-def enter(folder, runs, brokers, kafka):
+def enter(folder, runs, setup):
     """Adds the runs, whose mails were looked at, to the list of all."""
     path, now = folder / "chaos-runs.csv", version()
     keep_earlier(path)
@@ -80,7 +101,7 @@ def enter(folder, runs, brokers, kafka):
         for run in runs:
             began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(run.began))
             rows.writerow((
-                began, now, run.seed, brokers, kafka, f"{run.seconds:.0f}", len(run.faults),
+                began, now, run.seed, setup.brokers, setup.kafka, f"{run.seconds:.0f}", len(run.faults),
                 sum(one.kind == "failpoint" for one in run.faults), without_effect(run), sum(run.deaths.values()),
                 run.counts.get("orders placed", 0), run.counts.get("attempts", 0), after_load(run),
                 "; ".join(finding.name for finding in run.broken),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import invariants
 from invariants import Events, Finding, database
+from shopstack.kafka_home import DEFAULT
 
 from . import mails, oracle, plan, report, rest
 from .clients import Crowd
@@ -71,10 +72,11 @@ def made_to_fail(players):
 class Sitting:
     """`with Sitting(folder, mode, reports) as sitting: sitting.run(seed, seconds)`; `more` is Shop's."""
 
-    def __init__(self, folder, mode, reports, kinds=DECK, instances=None, **more):
-        self.shop = Shop(folder, mode, **more)
-        self.kinds, self.left_out = possible(kinds, self.shop)
+    def __init__(self, folder, mode, reports, kinds=DECK, instances=None, brokers=1, kafka=None, **more):
+        self.shop = Shop(folder, mode, brokers=brokers, kafka=kafka, **more)
+        self.kinds, left_out = possible(kinds, self.shop)
         self.instances = instances or INSTANCES
+        self.setup = report.Setup(mode, brokers, kafka or DEFAULT, left_out)
         self.reports = pathlib.Path(reports)
         self.waiting = []  # runs whose mails are not checked yet
         self.runs = []
@@ -91,6 +93,7 @@ class Sitting:
         self.close()
 
     def start(self):
+        report.version()  # before anybody changes a file meanwhile
         self.shop.up(self.instances)
         self.stack = self.shop.stack
         self.mailbox = mails.Mailbox(self.stack)
@@ -317,5 +320,5 @@ class Sitting:
         shutil.copytree(self.stack.dir / "log", self.reports / f"chaos-{run.seed}-log", dirs_exist_ok=True)
 
     def write(self, run):
-        report.write(self.reports, run, run in self.waiting, self.left_out)
+        report.write(self.reports, run, run in self.waiting, self.setup)
 

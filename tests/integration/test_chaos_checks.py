@@ -32,6 +32,7 @@ from shopstack.store import Store, locked
 from shopstack.ui import StackError
 
 USER, OTHER = 7, 8
+SETUP = report.Setup("debug", 1, "3", [])
 
 
 def load_tool(name):
@@ -316,7 +317,7 @@ def bare_sitting(tmp_path, monkeypatch):
     (tmp_path / "log").mkdir()
     (tmp_path / "log" / "mysql.log").write_text("why")
     stack = SimpleNamespace(dir=tmp_path)
-    sitting.shop, sitting.stack, sitting.left_out = SimpleNamespace(events=[(0, "seen")]), stack, []
+    sitting.shop, sitting.stack, sitting.setup = SimpleNamespace(events=[(0, "seen")]), stack, SETUP
     sitting.reports, sitting.runs, sitting.waiting = tmp_path / "reports", [], []
     return sitting
 
@@ -326,7 +327,7 @@ def test_a_run_that_raises_is_told(bare_sitting):
     assert names_broken(run.findings) == {"the run came to its end"} and not run.ended
     assert "KeyError" in (bare_sitting.reports / "chaos-7.md").read_text()
     assert (bare_sitting.reports / "chaos-7-log" / "mysql.log").read_text() == "why"
-    report.enter(bare_sitting.reports, bare_sitting.runs, 1, "3")
+    report.enter(bare_sitting.reports, bare_sitting.runs, SETUP)
     assert "the run came to its end" in (bare_sitting.reports / "chaos-runs.csv").read_text()
 
 
@@ -383,7 +384,7 @@ def test_runs_before_one_that_raises_are_entered(error, tmp_path, monkeypatch):
         sitting.runs.append(run)
         return run
 
-    sitting = SimpleNamespace(run=second, runs=[], finish=done.append)
+    sitting = SimpleNamespace(run=second, runs=[], finish=done.append, setup=SETUP)
     monkeypatch.setattr(tool, "started", lambda *_: contextlib.nullcontext(sitting))
     args = SimpleNamespace(seed=1, runs=3, minutes=1, seconds=30, brokers=1, kafka=None, reports=tmp_path)
     with pytest.raises(type(error)):
@@ -414,7 +415,7 @@ def run_chaos(tmp_path, monkeypatch):
             tool.main()
         return ended.value.code, seeds[:]
 
-    sitting = SimpleNamespace(run=play, runs=[], finish=lambda _: None)
+    sitting = SimpleNamespace(run=play, runs=[], finish=lambda _: None, setup=SETUP)
     monkeypatch.setattr(tool, "started", started)
     monkeypatch.setattr(tool, "time", SimpleNamespace(monotonic=lambda: clock[0], time=time.time))
     monkeypatch.setattr("chaos.private.enter", lambda _: False)
@@ -800,7 +801,7 @@ def test_a_fault_without_effect_is_told(tmp_path, sleeper):
     players = [played("kill", "one"), played("kill", "one")]
     assert [player.effect for player in players] == [1, 0], "the second one met a dead process"
     run = Run(1, 30, [player.fault for player in players], players=players)
-    report.enter(tmp_path, [run], 1, "3")
+    report.enter(tmp_path, [run], SETUP)
     head, row = (line.split(",") for line in (tmp_path / "chaos-runs.csv").read_text().splitlines())
     assert row[head.index("without effect")] == "1"
     assert sum("without effect" in line for line in report.time_line(run)) == 1
@@ -820,10 +821,22 @@ def test_strikes_of_a_failpoint_are_counted(tmp_path):
     assert hits.count() == 2
 
 
+def test_a_page_says_how_its_run_is_played_again(tmp_path):
+    """With all that a plan depends on, as the Makefile takes it."""
+    setup = report.Setup("asan", 3, "4.3.1", ["no proxies"])
+    report.write(tmp_path, Run(7, 20, []), False, setup)
+    text = (tmp_path / "chaos-7.md").read_text()
+    again = re.search(r"Again, with version (\S+): `make chaos ([^`]+)`", text)
+    wanted = {"SEED": "7", "RUNS": "1", "RUN_SECONDS": "20", "MODE": "asan", "BROKERS": "3", "KAFKA": "4.3.1"}
+    assert again[1] == report.version() and dict(word.split("=") for word in again[2].split()) == wanted
+    rule = (ROOT / "Makefile").read_text().partition("\nchaos:")[2].partition("\n\n")[0]
+    assert all(f"{name}=$({name})" in rule for name in wanted) and "no proxies" in text
+
+
 def test_a_list_with_other_columns_is_kept(tmp_path):
     (tmp_path / "chaos-runs.csv").write_text("began,other\n1,2\n")
-    report.enter(tmp_path, [Run(1, 30, [])], 1, "3")
-    report.enter(tmp_path, [Run(2, 30, [])], 1, "3")
+    report.enter(tmp_path, [Run(1, 30, [])], SETUP)
+    report.enter(tmp_path, [Run(2, 30, [])], SETUP)
     assert sorted(len(path.read_text().splitlines()) for path in tmp_path.glob("*.csv")) == [2, 3]
 
 
