@@ -230,6 +230,7 @@ class Events:
         self.seen, self.duplicates, self.strange = set(), 0, []
         self.totals = defaultdict(lambda: [0, 0])
         self.numbers = defaultdict(set)
+        self.last, self.overtaken = {}, []  # user -> number of the last event that was new
         for message in read_topic(stack, EVENTS):
             self._take(message.value())
 
@@ -250,7 +251,14 @@ class Events:
         total = self.totals[int(user)]
         total[0] += sign
         total[1] += sign * cents(price.decode())
-        self.numbers[int(user)].add(int(seq))
+        self._number(int(user), int(seq))
+
+    def _number(self, user, seq):
+        """Of an event that is new: repeats may come in any order."""
+        self.numbers[user].add(seq)
+        if seq <= self.last.get(user, -1):
+            self.overtaken.append(f"user {user}: {seq} after {self.last[user]}")
+        self.last[user] = seq
 
     def __len__(self):
         return len(self.seen)
@@ -270,6 +278,7 @@ def check_events(db, events, totals):
     yield Finding("events sum up to the orders", same, difference(events.totals, totals))
     gaps = [u for u, numbers in events.numbers.items() if len(numbers) != max(numbers) - min(numbers) + 1]
     yield Finding("events' numbers without gap", not gaps, f"users {gaps[:5]}" if gaps else "")
+    yield Finding("a user's events are in order", not events.overtaken, "; ".join(events.overtaken[:4]))
 
 
 def difference(left, right):

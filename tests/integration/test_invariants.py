@@ -90,6 +90,8 @@ def test_wrong_events_and_results_are_found(shop):
     assert broken(stack) == set()  # the same event again is harmless
     event.update(order_id=987654, seq=event["seq"] + 10)
     producer.produce("orders-events", key=str(names["user"]), value=json.dumps(event, separators=(",", ":")))
+    event.update(order_id=987655, seq=event["seq"] - 1)
+    producer.produce("orders-events", key=str(names["user"]), value=json.dumps(event, separators=(",", ":")))
     producer.produce("orders-events", key=str(names["user"]), value="no event")
     producer.produce("orders-dlq", key="1", value="dead")
     record = next(m for m in stack.events("analytics-results") if m.key() == f"u:{names['user']}".encode())
@@ -99,5 +101,5 @@ def test_wrong_events_and_results_are_found(shop):
     producer.flush(10)
     found = broken(stack)
     wanted = {"one event an (order, type)", "events' numbers without gap", "no dead letter", "versions rise",
-              "events are understood", "a key stays in its partition"}  # fmt: skip
+              "events are understood", "a key stays in its partition", "a user's events are in order"}  # fmt: skip
     assert wanted <= found, wanted - found
