@@ -303,3 +303,7 @@ class Stack:
     def mail_reply(self, text=""):
         """What the mail server answers from now on; empty: it accepts again."""
         requests.put(f"{self.json['mail']}/reply", data=text, timeout=10).raise_for_status()
+
+    def mails_refused(self):
+        """How often the mail server has answered as told since it started."""
+        return requests.get(f"{self.json['mail']}/reply", timeout=10).json()["refused"]

@@ -38,27 +38,35 @@ def possible(kinds, shop):
     return [kind for kind in kinds if not why[kind]], sorted({reason for reason in why.values() if reason})
 
 
-class Hits:
-    """How often a failpoint struck from now on, by the log of its program."""
+class Lines:
+    """How often a line is logged from now on, in the logs that there are now."""
 
-    ACTIONS = ("kill", "stop", "error", "delay")
-
-    def __init__(self, stack, name, step):
-        self.path = pathlib.Path(stack.dir, "log", f"{name}.log")
-        self.start = self.path.stat().st_size
-        action = self.ACTIONS.index(step["action"].partition(":")[0])
-        self.line = re.compile(rf'"msg":"failpoint".*"name":"{step["step"]}","action":{action}\b'.encode())
+    def __init__(self, stack, files, line):
+        self.starts = {path: path.stat().st_size for path in pathlib.Path(stack.dir, "log").glob(files)}
+        self.line = re.compile(line.encode())
 
     def count(self):
-        with open(self.path, "rb") as log:
-            log.seek(self.start)
+        return sum(self._count(path, start) for path, start in self.starts.items())
+
+    def _count(self, path, start):
+        with open(path, "rb") as log:
+            log.seek(start)
             return len(self.line.findall(log.read()))
+
+
+ACTIONS = ("kill", "stop", "error", "delay")  # in the order of failpoint.c
+
+
+def strikes(stack, name, step):
+    """Of a failpoint, by the log of its program."""
+    action = ACTIONS.index(step["action"].partition(":")[0])
+    return Lines(stack, f"{name}.log", rf'"msg":"failpoint".*"name":"{step["step"]}","action":{action}\b')
 
 
 def failpoint(ctx, fault):
     shop, name, step = ctx.shop, fault.target, fault.detail
     word = f"{step['step']}:{step['chance']}:{step['action']}"
-    hits = Hits(shop.stack, name, step)
+    hits = strikes(shop.stack, name, step)
     shop.add_failpoint(name, word, ctx.end_signal())
 
     def heal():
@@ -161,23 +169,32 @@ def hold_rows(ctx, fault):
     return rival.close
 
 
+def deadlocks(ctx):
+    """How many the server has met since it started."""
+    with ctx.root() as db, db.cursor() as cursor:
+        cursor.execute("SHOW GLOBAL STATUS LIKE 'Innodb_deadlocks'")
+        return int(cursor.fetchone()[1])
+
+
 def deadlock(ctx, fault):
     """A rival that takes the rows in the wrong order: somebody is the victim, again and again."""
     until = time.monotonic() + fault.seconds
     users, products = ctx.crowd.users[:6], ctx.crowd.hot
+    before = deadlocks(ctx)
     while time.monotonic() < until:
         with ctx.root() as db, db.cursor() as cursor:
             cursor.execute("BEGIN")
             try:
                 cursor.execute("SET innodb_lock_wait_timeout = 2")
                 for product in reversed(products):
-                    ctx.did(cursor.execute(f"SELECT id FROM shop_product.products WHERE id = '{product}' FOR UPDATE"))
+                    cursor.execute(f"SELECT id FROM shop_product.products WHERE id = '{product}' FOR UPDATE")
                     time.sleep(0.02)
                 for user in reversed(users):
                     cursor.execute(f"SELECT user_id FROM shop_order.user_seq WHERE user_id = {user} FOR UPDATE")
                     time.sleep(0.02)
             except pymysql.MySQLError as error:
                 ctx.count(f"rival: {error.args[0]}")
+    ctx.did(max(0, deadlocks(ctx) - before))  # a server that started again counts from 0
 
 
 def stall(ctx, fault):
@@ -200,14 +217,21 @@ def fill_disk(ctx, fault):
 
 def forget_names(ctx, fault):
     """Nobody knows where the database and the mail server are; connections are cut, so that somebody asks."""
-    lines = [ctx.shop.net.lines[server] for server in ("mysql", "mail")]
-    told = [seen(ctx, one, "cut") for one in lines]
-    heal = shared(ctx, "names", lambda: private.names_known(True))
+    unknown = Lines(ctx.shop.stack, "*-svc*.log", NAME_UNKNOWN)
+    undo = shared(ctx, "names", lambda: private.names_known(True))
     private.names_known(False)
-    for one, tell in zip(lines, told, strict=True):
-        one.cut()
-        tell()
+    for server in ("mysql", "mail"):
+        ctx.shop.net.lines[server].cut()
+
+    def heal():
+        undo()
+        ctx.did(unknown.count())
+
     return heal
+
+
+# In the words of MariaDB's library and of libcurl.
+NAME_UNKNOWN = r"Unknown (?:MySQL )?server host|Could not resolve host"
 
 
 def shared(ctx, what, undo):
@@ -220,14 +244,41 @@ def shared(ctx, what, undo):
 
 
 def refuse(ctx, fault):
-    ctx.shop.stack.mail_reply("451 try later")
-    return shared(ctx, "mail", lambda: ctx.shop.stack.mail_reply(""))
+    stack = ctx.shop.stack
+    before = stack.mails_refused()
+    stack.mail_reply("451 try later")
+    undo = shared(ctx, "mail", lambda: stack.mail_reply(""))
+
+    def heal():
+        undo()
+        ctx.did(max(0, stack.mails_refused() - before))  # a server that started again counts from 0
+
+    return heal
+
+
+CLOCK_S = 1  # a step is seen by this much of it
+
+
+def clock_ahead(ctx):
+    """Seconds by which the database's clock is ahead of ours."""
+    with ctx.root() as db, db.cursor() as cursor:
+        cursor.execute("SELECT UNIX_TIMESTAMP(NOW(3))")
+        return float(cursor.fetchone()[0]) - time.time()
 
 
 def clock(ctx, fault):
     """The database's clock jumps; not further than a run can wait for what is kept until then."""
     ctx.shop.clock.step(ctx.random.choice((-20, -5, 5, 20)))
-    return shared(ctx, "clock", lambda: ctx.shop.clock.step(0))
+    undo = shared(ctx, "clock", lambda: ctx.shop.clock.step(0))
+
+    def heal():
+        try:
+            # Whatever another such fault made of it meanwhile.
+            ctx.did(abs(clock_ahead(ctx)) > CLOCK_S)
+        finally:
+            undo()
+
+    return heal
 
 
 # ---- the network ----
@@ -355,9 +406,6 @@ class Context:
         return mariadb.connect(layout_of(self.shop.stack), **more)
 
 
-UNCOUNTED = ("clock", "refuse")
-
-
 class Player(threading.Thread):
     """Plays one fault: waits for its time, makes it, heals it."""
 
@@ -392,8 +440,8 @@ class Player(threading.Thread):
 
     @property
     def effect(self):
-        """How often it struck; None where nobody counts."""
-        return None if self.ctx is None or self.fault.kind in UNCOUNTED else self.ctx.done
+        """How often it struck; None without anything to strike."""
+        return self.ctx and self.ctx.done
 
     def chosen(self):
         """What it left to chance, in words."""

@@ -96,7 +96,7 @@ def other(rnd, kind, instances, seconds):
         target = rnd.choice([*instances])
     elif " " in kind:
         target, _, kind = kind.partition(" ")
-        lasting = rnd.choice((0.3, 2, 4, 12))
+        lasting = rnd.choice((4, 8, 12) if kind == "clock" else (0.3, 2, 4, 12))
     at = rnd.uniform(1, max(2, seconds - lasting))
     return Fault(at, kind, target, lasting, detail)
 

@@ -41,7 +41,7 @@ def time_line(run):
 
 
 def effect(player):
-    told = {None: "effect not counted", 0: "**without effect**", 1: "struck once"}
+    told = {None: "never made", 0: "**without effect**", 1: "struck once"}
     return told.get(player.effect, f"struck {player.effect} times")
 
 

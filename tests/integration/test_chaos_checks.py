@@ -814,11 +814,100 @@ def test_strikes_of_a_failpoint_are_counted(tmp_path):
     log = tmp_path / "log" / "one.log"
     log.parent.mkdir()
     log.write_text(line("mine", 0))
-    hits = faults.Hits(SimpleNamespace(dir=tmp_path), "one", {"step": "mine", "action": "delay:700"})
+    hits = faults.strikes(SimpleNamespace(dir=tmp_path), "one", {"step": "mine", "action": "delay:700"})
     assert hits.count() == 0
     with open(log, "a") as out:
         out.write(line("mine", 3) + line("mine", 0) + line("other", 3) + "\n" + line("mine", 3))
     assert hits.count() == 2
+
+
+def context(shop, crowd=None):
+    return faults.Context(shop, crowd, 1, 0)
+
+
+@pytest.mark.parametrize(("ahead", "effect"), [(-19.6, 1), (5.2, 1), (0.03, 0)])
+def test_a_clock_that_does_not_move_is_without_effect(ahead, effect, monkeypatch):
+    """And it is put right when the database cannot be asked."""
+    steps = []
+    shop = SimpleNamespace(clock=SimpleNamespace(step=steps.append), held=Holders())
+    ctx = context(shop)
+    monkeypatch.setattr(faults, "clock_ahead", lambda _: ahead)
+    faults.clock(ctx, plan.Fault(0, "clock", "mysql", 4))()
+    assert ctx.done == effect and steps[-1] == 0
+    monkeypatch.setattr(faults, "clock_ahead", breaks_down)
+    with pytest.raises(KeyError):
+        faults.clock(ctx, plan.Fault(0, "clock", "mysql", 4))()
+    assert steps[-1] == 0 != steps[-2]
+
+
+def test_the_databases_clock_is_read(stack):
+    assert abs(faults.clock_ahead(context(SimpleNamespace(stack=stack)))) < faults.CLOCK_S
+
+
+def lock_both(stack, products, ready):
+    """In a transaction; False for the victim of a deadlock."""
+    with stack.db("product-svc", write=True) as db, db.cursor() as cursor:
+        cursor.execute("BEGIN")
+        for product in products:
+            try:
+                cursor.execute("SELECT id FROM products WHERE id = %s FOR UPDATE", product)
+            except pymysql.MySQLError:
+                return False
+            ready.wait(10)
+        return True
+
+
+def test_deadlocks_are_counted(stack):
+    """Those of the server, not the rows that the rival has locked."""
+    products, ready = [stack.new_product() for _ in range(2)], threading.Barrier(2)
+    ctx = context(SimpleNamespace(stack=stack), SimpleNamespace(hot=products, users=[USER]))
+    faults.deadlock(ctx, plan.Fault(0, "deadlock", "mysql", 0.2))
+    assert ctx.done == 0, "the rival alone"
+    before = faults.deadlocks(ctx)
+
+    def lock(order):
+        with contextlib.suppress(threading.BrokenBarrierError):
+            lock_both(stack, order, ready)
+        ready.abort()
+
+    rivals = [threading.Thread(target=lock, args=(order,)) for order in (products, products[::-1])]
+    for rival in rivals:
+        rival.start()
+    for rival in rivals:
+        rival.join(20)
+    assert faults.deadlocks(ctx) == before + 1
+
+
+def test_refused_mails_are_counted(stack):
+    ctx = context(SimpleNamespace(stack=stack, held=Holders()))
+    heal = faults.refuse(ctx, plan.Fault(0, "refuse", "mail", 1))
+    before = stack.mails_refused()
+    user, _ = stack.new_user()
+    assert stack.order(user, stack.new_product(stock=10)).status_code == 201
+    until(lambda: stack.mails_refused() > before, 20)
+    heal()
+    assert ctx.done > 0
+    faults.refuse(ctx, plan.Fault(0, "refuse", "mail", 0))()
+
+
+def test_names_that_were_not_found_are_counted(tmp_path, monkeypatch):
+    """By what the programs say, not by the connections that were cut."""
+    (tmp_path / "log").mkdir()
+    logs = {name: tmp_path / "log" / f"{name}.log" for name in ("order-svc.1", "notify-svc", "mysql")}
+    for log in logs.values():
+        log.write_text("Unknown server host 'db.shop.test' (-3)\n")
+    known = []
+    monkeypatch.setattr("chaos.private.names_known", known.append)
+    line = SimpleNamespace(cut=lambda: None)
+    net = SimpleNamespace(lines={"mysql": line, "mail": line})
+    ctx = context(SimpleNamespace(stack=SimpleNamespace(dir=tmp_path), net=net, held=Holders()))
+    heal = faults.forget_names(ctx, plan.Fault(0, "forget_names", "mysql", 1))
+    for name, text in (("order-svc.1", "Unknown server host 'x' (-3)"), ("notify-svc", "Could not resolve host: y"),
+                       ("mysql", "Unknown server host"), ("order-svc.1", "connection lost")):  # fmt: skip
+        with open(logs[name], "a") as out:
+            out.write(f"{text}\n")
+    heal()
+    assert ctx.done == 2 and known == [False, True]
 
 
 def test_a_page_says_how_its_run_is_played_again(tmp_path):

@@ -11,6 +11,7 @@ Runs as a process of its own:  mailsink.py FOLDER SMTP-PORT HTTP-PORT [ADDRESS] 
                                "wait 12": each is kept and answered after so many seconds;
                                "RCPT 550 who?", "QUIT wait 12": the same for MAIL, RCPT or QUIT, a line each;
                                an empty body accepts at once again
+  GET    /reply                {"refused": how often such an answer was given}
 """
 
 import asyncio
@@ -38,7 +39,7 @@ class Box:
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.lock = threading.Lock()
-        self.replies = {}
+        self.replies, self.refused = {}, 0
         self.last = max((int(p.stem) for p in self.folder.glob("*.eml")), default=0)
 
     def add(self, envelope):
@@ -91,6 +92,7 @@ class Smtp:
         reply = self.box.replies.get(command, "")
         waits = re.fullmatch(r"wait (\d+)", reply)
         if reply and not waits:
+            self.box.refused += 1
             return reply
         accept()
         if waits:
@@ -126,6 +128,8 @@ def handler_for(box):
             one = re.fullmatch(r"/mails/(\d+)\.eml", url.path)
             if url.path == "/healthz":
                 self.answer(200, b"{}")
+            elif url.path == "/reply":
+                self.answer(200, json.dumps({"refused": box.refused}).encode())
             elif url.path == "/mails":
                 to = urllib.parse.parse_qs(url.query).get("to", [None])[0]
                 self.answer(200, json.dumps({"mails": box.list(to)}).encode())
