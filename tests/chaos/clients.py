@@ -15,7 +15,8 @@ from .guarded import Guarded
 # Codes of API.md that say: nothing was done, try again.
 NOTHING_DONE = {"unavailable", "overloaded", "database_unavailable", "database_busy", "too_many_orders", "order_aborted"}
 LATER = {"order_in_progress"}
-MAYBE_DONE = {500, 502, 504}
+MAYBE_DONE = {502, 504}
+HOT, PLENTY = 20, 1_000_000  # pieces of a product at first
 UNREADABLE = {"no JSON", "no object"}  # what stands in the place of a code then
 
 
@@ -32,12 +33,23 @@ class Attempt:
     code: str  # of the problem, or the exception's name
     body: dict | None  # None: no answer, or none that can be read
     replayed: bool = False
+    excused: bool = False  # a failpoint may have made it fail
+
+    @property
+    def ended(self):
+        return self.at + self.seconds
+
+    @property
+    def internal(self):
+        return is_internal(self.status, self.code)
 
     @property
     def kind(self):
         """done, final (a refusal that stands), nothing (was done), maybe."""
         if self.code in UNREADABLE:
             return "maybe"
+        if self.internal:
+            return "maybe" if self.excused else "nothing"
         if 200 <= self.status < 300:
             return "done"
         if self.status == 0 or self.status in MAYBE_DONE:
@@ -251,8 +263,9 @@ class Crowd:
         self.users = stack.new_users(users)
         self.hot_users = self.users[:2]  # rivals for a user's numbers; a wrong total stays with the others
         self.keyless_user = stack.new_user()[0]
-        self.hot = [stack.new_product(stock=20, price=9.99 + n) for n in range(3)]
-        self.plenty = [stack.new_product(stock=1_000_000, price=0.01 + 7 * n) for n in range(3)]
+        self.hot = [stack.new_product(stock=HOT, price=9.99 + n) for n in range(3)]
+        self.plenty = [stack.new_product(stock=PLENTY, price=0.01 + 7 * n) for n in range(3)]
+        self.first_stock = {**dict.fromkeys(self.hot, HOT), **dict.fromkeys(self.plenty, PLENTY)}
         self.clients = [Buyer(self, n) for n in range(buyers)]
         self.clients += [KeylessBuyer(self, "keyless", self.keyless_user), Stocker(self, "admin")]
         self.reader = Reader(self)

@@ -23,7 +23,7 @@ from chaos.holders import Holders
 from chaos.net import Line, Net
 from chaos.shop import INSTANCES, Shop, Watchman, layout_of, look_at, remove_earlier, why_ended
 from chaos.plan import step
-from chaos.sitting import Run, Sitting, made_to_fail
+from chaos.sitting import ANSWER_500, Run, Sitting, made_to_fail
 from chaos.watcher import AT_ANY_MOMENT, Watcher
 from invariants import Database, cents
 from shop_stack import ROOT, until
@@ -157,6 +157,19 @@ def test_a_false_story_is_found(damage):
     assert DAMAGES[damage] in broken(truth, orders)
 
 
+@pytest.mark.parametrize(("status", "code"), [(201, ""), (409, "insufficient_stock")])
+def test_a_repeated_answer_says_that_it_is_one(status, code):
+    def whole(at, replayed, first=None):
+        again = attempt(status, code, order_body(1))
+        again.at, again.replayed = at, replayed
+        one = wish("key", first or attempt(status, code, order_body(1)), again)
+        return [found.ok for found in oracle.check_replays([one])] == [True]
+
+    assert whole(1, True) and not whole(1, False)
+    assert whole(0.05, False), "a twin, sent before the first answer came"
+    assert whole(1, False, attempt(0, "ReadTimeout")), "nobody has heard the first answer"
+
+
 def test_orders_without_a_key_are_counted():
     truth, orders = story()
     truth.orders = {n: {"user": OTHER, "status": "placed", "total": 700} for n in (1, 2)}
@@ -170,17 +183,21 @@ def test_orders_without_a_key_are_counted():
 
 
 def test_changes_of_stock_are_compared():
-    def found(row, *attempts):
+    def found(*attempts, rows=(), first=("", "P", 20)):
         request = Request("stock", 0, "/api/products/P/stock", {"delta": 3}, "key", list(attempts))
-        db = SimpleNamespace(rows=lambda _: [row] if row else [])
-        return [one.ok for one in oracle.check_stock(db, [request])] != [True]
+        db = SimpleNamespace(rows=lambda _: [*([first] if first else []), *rows])
+        return [one.ok for one in oracle.check_stock(db, [request], {"P": 20})] != [True]
 
     done, lost, busy = attempt(200, body={}), attempt(504, "timeout"), attempt(503, "database_busy")
-    right = ("key", "P", 3)
-    assert not found(right, lost, done) and not found(right, lost) and not found(None, lost) and not found(None, busy)
-    assert found(None, done), "answered, and not there"
-    assert found(("key", "P", 4), done) and found(("key", "Q", 3), done)
-    assert found(right, busy), "refused, and there"
+    right, other = ("key", "P", 3), ("key", "Q", 3)
+    assert not found(lost, done, rows=[right]) and not found(lost, rows=[right]) and not found(lost) and not found(busy)
+    assert found(done), "answered, and not there"
+    assert found(done, rows=[("key", "P", 4)]) and found(done, rows=[other])
+    assert found(lost, rows=[("key", "P", 4)]), "there, and not as it was wished"
+    assert found(busy, rows=[right]), "refused, and there"
+    assert found(done, rows=[right, other]) and found(done, rows=[other, right]), "there twice, for two products"
+    assert found(done, rows=[right, ("unknown", "P", 1)]), "under a key that nobody sent"
+    assert found(done, rows=[right], first=None) and found(done, rows=[right], first=("", "P", 21)), "not what it began with"
 
 
 def test_open_requests_and_an_empty_shelf_are_found():
@@ -204,16 +221,37 @@ def test_a_500_is_found():
 
 
 def test_a_500_that_a_failpoint_makes_is_none():
-    failed = attempt(500, "internal")
+    """Of the request that meets it, and of no other."""
+    def whole(since, until, path="/api/orders"):
+        request = Request("any", USER, path, {}, "key", [attempt(500, "internal")])
+        oracle.excuse([request], [(since, until)])
+        return [one.ok for one in oracle.check_internal([request])] == [True]
 
-    def whole(since, until):
-        return [one.ok for one in oracle.check_internal([wish("key", failed)], made=[(since, until)])] == [True]
-
-    assert whole(failed.at - 1, failed.at + 1)
-    assert not whole(failed.at + 5, failed.at + 6)
-    steps = [("order-svc.1", "error"), ("order-svc.2", "kill"), ("notify-svc.1", "error")]
-    players = [SimpleNamespace(fault=step(0, target, "x", action), times=lambda: (1, 2)) for target, action in steps]
+    assert whole(-1, 1)
+    assert not whole(5, 6) and not whole(-1, 1, "/api/orders/1/cancel") and not whole(-1, 1, "/api/products/P/stock")
+    steps = [
+        ("order-svc.1", "order_before_commit", "error"), ("order-svc.2", "order_before_commit", "kill"),
+        ("order-svc.3", "relay_produced", "error"), ("product-svc.1", "product_reserved", "error"),
+    ]  # fmt: skip
+    players = [SimpleNamespace(fault=step(0, *one), times=lambda: (1, 2)) for one in steps]
     assert made_to_fail(players) == [(1, 3)]
+
+
+def test_a_500_says_nothing_only_while_a_failpoint_makes_it():
+    """An order that exists all the same is found."""
+    truth, orders = story()
+    orders["open"].attempts = [attempt(500, "internal")]
+    truth.orders[2], truth.keys[USER, "open"] = dict(truth.orders[1]), (201, 2)
+    undone = "no order where every answer said that nothing was done"
+    assert undone in broken(truth, orders)
+    oracle.excuse(orders.values(), [(-1, 1)])
+    assert undone not in broken(truth, orders)
+
+
+def test_only_steps_before_an_order_is_recorded_answer_500():
+    """Both stand in the source as an internal error of placing an order."""
+    source = "".join(path.read_text() for path in (ROOT / "order-svc").glob("*.c"))
+    assert set(re.findall(r'ERR_INTERNAL, "failpoint (order_\w+)"', source)) == ANSWER_500
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
@@ -887,7 +925,6 @@ def test_refused_mails_are_counted(stack):
     until(lambda: stack.mails_refused() > before, 20)
     heal()
     assert ctx.done > 0
-    faults.refuse(ctx, plan.Fault(0, "refuse", "mail", 0))()
 
 
 def test_names_that_were_not_found_are_counted(tmp_path, monkeypatch):
