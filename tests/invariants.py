@@ -12,14 +12,16 @@ names of tables, topics and fields.  Prints one line for each invariant; the exi
 """
 
 import argparse
+import calendar
 import contextlib
+import functools
 import json
 import pathlib
 import re
 import sys
 import time
 import urllib.request
-from collections import defaultdict
+from collections import Counter, defaultdict
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -29,8 +31,11 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 EVENTS, RESULTS, DEAD = "orders-events", "analytics-results", "orders-dlq"
 READ_S = 180  # for reading one topic
 SQL_S = 60  # for one statement
-USERS_ASKED = 300  # of each analytics-svc
+USERS_ASKED = 300  # of each analytics-svc, beside those that the caller names
 HELD = "('pending', 'confirmed')"
+# Of windows, as DESIGN.md has them.
+WINDOW_S, CORRECTED_S, AHEAD_S = 60, 86400, 300
+PARTS = ("orders", "revenue", "cancelled", "refunded")
 
 
 class Finding(NamedTuple):
@@ -40,8 +45,11 @@ class Finding(NamedTuple):
 
 
 def cents(amount):
-    """Of a decimal number, a text or None."""
-    return int(Decimal(str(amount or 0)) * 100)
+    """Of a decimal number, a text or None; nobody may have a fraction of a cent."""
+    exact = Decimal(str(amount or 0)) * 100
+    if exact != int(exact):
+        raise ValueError(f"{amount} is no whole number of cents")
+    return int(exact)
 
 
 # ---- access ----
@@ -116,7 +124,7 @@ def read_topic(stack, topic, seconds=READ_S):
 def get_json(url, token=None):
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=20) as answer:
-        return json.load(answer)
+        return json.load(answer, parse_float=Decimal)
 
 
 def admin_token(stack):
@@ -217,9 +225,15 @@ def user_totals(db):
 # ---- Kafka ----
 
 EVENT = re.compile(
-    rb'^\{"order_id":(\d+),"user_id":(\d+),"price":([\d.]+),.*?"type":"order\.(created|cancelled)",'
-    rb'"event_id":"([^"]*)","seq":(\d+)'
+    rb'^\{"order_id":(\d+),"user_id":(\d+),"price":(\d+(?:\.\d\d?)?),.*?"timestamp":"(\d{4}-\d\d-\d\dT\d\d:\d\d):(\d\d)Z",'
+    rb'"type":"order\.(created|cancelled)","event_id":"([^"]*)","seq":(\d+)'
 )
+
+
+@functools.lru_cache(maxsize=4096)
+def minute(text):
+    """Seconds since the epoch of "2025-11-24T21:13"."""
+    return calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M"))
 
 
 class Events:
@@ -231,15 +245,17 @@ class Events:
         self.totals = defaultdict(lambda: [0, 0])
         self.numbers = defaultdict(set)
         self.last, self.overtaken = {}, []  # user -> number of the last event that was new
+        self.windows = defaultdict(Counter)  # (start, partition) -> PARTS, by the events' own times
+        self.ahead = set()  # partitions with events of a time that their processor may not have believed
         for message in read_topic(stack, EVENTS):
-            self._take(message.value())
+            self._take(message.value(), message.partition(), message.timestamp()[1] / 1000)
 
-    def _take(self, value):
+    def _take(self, value, partition, sent):
         found = EVENT.match(value or b"")
         if not found:
             self.strange.append(value)
             return
-        order, user, price, kind, event_id, seq = found.groups()
+        order, user, price, at, second, kind, event_id, seq = found.groups()
         if self.ids is not None:
             self.ids[event_id.decode()] = int(user)
         mark = int(order) * 2 + (kind == b"cancelled")
@@ -247,11 +263,15 @@ class Events:
             self.duplicates += 1
             return
         self.seen.add(mark)
-        sign = -1 if kind == b"cancelled" else 1
+        sign, amount, start = -1 if kind == b"cancelled" else 1, cents(price.decode()), minute(at.decode())
         total = self.totals[int(user)]
         total[0] += sign
-        total[1] += sign * cents(price.decode())
+        total[1] += sign * amount
         self._number(int(user), int(seq))
+        count, money = PARTS[:2] if sign > 0 else PARTS[2:]
+        self.windows[start, partition].update({count: 1, money: amount})
+        if start + int(second) > sent + AHEAD_S:
+            self.ahead.add(partition)
 
     def _number(self, user, seq):
         """Of an event that is new: repeats may come in any order."""
@@ -318,6 +338,10 @@ class Results:
         found = {one["user_id"]: (one["orders"], cents(one["spent"])) for one in self.of("u:")}
         return {user: total for user, total in found.items() if total != (0, 0)}
 
+    def windows(self):
+        """(start, partition) -> PARTS."""
+        return {(one["start"], one["partition"]): parts(one) for one in self.of("w:")}
+
     def sums(self):
         """Gross less refunded over windows, folded and late: (net orders, net cents)."""
         orders = money = 0
@@ -329,6 +353,38 @@ class Results:
                 orders += one[f"{part}_orders"] - one[f"{part}_cancelled"]
                 money += cents(one[f"{part}_revenue"]) - cents(one[f"{part}_refunded"])
         return orders, money
+
+
+def parts(one, prefix=""):
+    """Of a record of the results, in cents."""
+    orders, revenue, cancelled, refunded = (one[prefix + name] for name in PARTS)
+    return Counter(orders=orders, revenue=cents(revenue), cancelled=cancelled, refunded=cents(refunded))
+
+
+def wrong_windows(results, events):
+    """Each window that can still be corrected is the sum of its events; of what is older (folded, or too late for its
+    window) only the sum is known.  So it is of a whole partition with times far ahead, which count when they come."""
+    found, wanted = (defaultdict(Counter) for _ in range(2))
+    marks = {one["partition"]: one["watermark"] / 1000 for one in results.of("p:")}
+
+    for (start, partition), sums in events.windows.items():
+        older = partition in events.ahead or start + WINDOW_S + CORRECTED_S <= marks.get(partition, 0)
+        wanted[partition, "older" if older else start].update(sums)
+    for (start, partition), sums in results.windows().items():
+        found[partition, "older" if partition in events.ahead else start].update(sums)
+    for one in results.of("p:"):
+        for prefix in ("late_", "folded_"):
+            found[one["partition"], "older"].update(parts(one, prefix))
+    return [
+        f"{where}: {dict(+found[where])}, {dict(+wanted[where])} by its events"
+        for where in sorted({*found, *wanted}, key=str) if found[where] != wanted[where]
+    ]  # fmt: skip
+
+
+def check_windows(results, events):
+    bad = wrong_windows(results, events)
+    told = "; ".join(bad[:3]) or f"{len(events.windows)} in all partitions"
+    yield Finding("each window = its events", not bad, told)
 
 
 def check_results(results, totals):
@@ -353,12 +409,18 @@ def check_dead(stack):
 # ---- analytics-svc and notify-svc ----
 
 
-def check_analytics(stack, totals):
+def users_to_ask(totals, named):
+    """All that are named, and of the others some."""
+    others = [user for user, total in totals.items() if total != (0, 0)]
+    return sorted({*named, *others[:: max(1, len(others) // USERS_ASKED)]})
+
+
+def check_analytics(stack, totals, named=()):
     """Every instance, asked directly."""
     net = {user: total for user, total in totals.items() if total != (0, 0)}
     whole = tuple(map(sum, zip(*net.values()))) if net else (0, 0)
     token = admin_token(stack)
-    asked = list(net)[:: max(1, len(net) // USERS_ASKED)]
+    asked = users_to_ask(totals, named)
     for one in stack["services"]["analytics-svc"]:
         base = f"{one['http']}/api/analytics"
         summary = get_json(f"{base}/summary", token)
@@ -373,7 +435,7 @@ def check_analytics(stack, totals):
         bad = []
         for user in asked:
             said = get_json(f"{base}/users/{user}", token)
-            if (said["total_orders"], cents(said["total_spent"])) != net[user]:
+            if (said["total_orders"], cents(said["total_spent"])) != totals.get(user, (0, 0)):
                 bad.append(user)
         yield Finding(f"{one['name']}: users", not bad, f"{len(asked)} asked" + (f", wrong: {bad[:5]}" if bad else ""))
 
@@ -388,16 +450,18 @@ def check_notifications(db, events):
 # ---- all of it ----
 
 
-def check(stack, skip=(), events=None):
-    """All findings.  Call it at rest: nothing on its way any more (wait_for_rest)."""
+def check(stack, skip=(), events=None, users=()):
+    """All findings.  Call it at rest: nothing on its way any more (wait_for_rest).  `users`: all of these are asked for."""
     with database(stack) as db:
         totals = user_totals(db)
         findings = list(check_database(db))
         events = events or Events(stack)
         findings += check_events(db, events, totals)
-        findings += check_results(Results(stack), totals)
+        results = Results(stack)
+        findings += check_results(results, totals)
+        findings += check_windows(results, events)
         findings += check_dead(stack)
-        findings += check_analytics(stack, totals)
+        findings += check_analytics(stack, totals, users)
         findings += check_notifications(db, len(events))
     return [finding for finding in findings if finding.name not in skip]
 

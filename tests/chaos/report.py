@@ -77,9 +77,7 @@ def after_load(run):
 def version():
     """Of the code, as it was when first asked for."""
     here = pathlib.Path(__file__).parent
-    asked = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=here, capture_output=True, text=True, check=False
-    )
+    asked = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=here, capture_output=True, text=True, check=False)
     return asked.stdout.strip() or "unknown"
 
 

@@ -213,7 +213,7 @@ class Sitting:
         run.findings.append(finding)
         began = time.monotonic()
         events = Events(self.stack.json, keep_ids=True)
-        run.findings += invariants.check(self.stack.json, events=events)
+        run.findings += invariants.check(self.stack.json, events=events, users=run.users)
         with database(self.stack.json) as db:
             run.findings += oracle.check(db, crowd, made_to_fail(run.players))
         run.findings += self.baseline.check(self.shop)

@@ -2,6 +2,9 @@
 
 import json
 import sys
+from collections import Counter
+from decimal import Decimal
+from types import SimpleNamespace
 
 import pytest
 from shop_stack import ROOT
@@ -103,3 +106,102 @@ def test_wrong_events_and_results_are_found(shop):
     wanted = {"one event an (order, type)", "events' numbers without gap", "no dead letter", "versions rise",
               "events are understood", "a key stays in its partition", "a user's events are in order"}  # fmt: skip
     assert wanted <= found, wanted - found
+
+
+def test_an_order_in_the_wrong_window_is_found(shop):
+    """The sum over all windows is right."""
+    stack, _ = shop
+    stack.stop("processor")
+    record = next(m for m in stack.events("analytics-results") if m.key().startswith(b"w:"))
+    value = json.loads(record.value())
+    value["start"] -= 60
+    key = f"w:{value['start']}:{value['partition']}"
+    producer = stack.kafka_producer()
+    for at, text in ((record.key(), None), (key, json.dumps(value, separators=(",", ":")))):
+        producer.produce("analytics-results", key=at, value=text, partition=record.partition())
+    producer.flush(10)
+    found = broken(stack)
+    assert "each window = its events" in found and "windows + folded + late = orders" not in found
+
+
+NOON, HOUR, DAY = 1_764_504_000, 3600, 86400
+
+
+def windows_found(wanted, found, watermark=NOON, ahead=(), **older):
+    """Of partition 3; both as {start: (orders, cents)}."""
+    totals = {f"{prefix}_{part}": 0 for prefix in ("late", "folded") for part in invariants.PARTS}
+    totals.update(older, partition=3, watermark=watermark * 1000)
+    results = invariants.Results.__new__(invariants.Results)
+    results.last = {"p:3": json.dumps(totals)}
+    for start, (orders, cents) in found.items():
+        sums = {"orders": orders, "revenue": cents / 100, "cancelled": 0, "refunded": 0}
+        results.last[f"w:{start}:3"] = json.dumps({"start": start, "partition": 3, **sums})
+    events = {(start, 3): Counter(orders=orders, revenue=cents) for start, (orders, cents) in wanted.items()}
+    return next(invariants.check_windows(results, SimpleNamespace(windows=events, ahead=set(ahead)))).ok
+
+
+def test_each_window_is_compared():
+    two = {NOON: (2, 300), NOON + 60: (1, 50)}
+    assert windows_found(two, two)
+    assert not windows_found(two, {NOON: (1, 300), NOON + 60: (2, 50)}) and not windows_found(two, {NOON: (3, 350)})
+    assert not windows_found({NOON: (2, 300)}, two) and not windows_found(two, two, late_orders=1)
+
+
+def test_what_is_older_than_a_day_is_one_sum():
+    """Whether it was folded or came too late; and it has no window any more."""
+    two, later = {NOON: (2, 300), NOON + 60: (1, 50), NOON + DAY: (1, 7)}, {NOON + DAY: (1, 7)}
+    watermark = NOON + DAY + HOUR
+    older = {"folded_orders": 2, "folded_revenue": 3.00, "late_orders": 1, "late_revenue": 0.50}
+    assert windows_found(two, later, watermark, **older)
+    assert not windows_found(two, later, watermark, **{**older, "late_revenue": 0.51})
+    assert not windows_found(two, two, watermark), "not folded"
+    assert not windows_found(two, {NOON + DAY: (2, 7)}, watermark, **{**older, "late_orders": 0})
+
+
+def test_of_clocks_far_ahead_only_the_sum_is_known():
+    moved = {NOON + HOUR: (2, 300)}
+    assert windows_found(moved, {NOON: (2, 300)}, ahead={3}) and not windows_found(moved, {NOON: (2, 300)}, ahead={4})
+    assert not windows_found(moved, {NOON: (2, 301)}, ahead={3})
+
+
+def event(order, seq, price="1.50", at="2025-11-30T12:00:30Z", kind="created"):
+    return (f'{{"order_id":{order},"user_id":7,"price":{price},"quantity":1,"timestamp":"{at}","type":"order.{kind}",'
+            f'"event_id":"{order}","seq":{seq},"currency":"USD"}}').encode()  # fmt: skip
+
+
+@pytest.fixture
+def events_of(monkeypatch):
+    def read(*values, sent=NOON + 31):
+        common = {"partition": lambda: 3, "timestamp": lambda: (1, sent * 1000)}
+        messages = [SimpleNamespace(value=lambda one=one: one, **common) for one in values]
+        monkeypatch.setattr(invariants, "read_topic", lambda *_: messages)
+        return invariants.Events(None)
+
+    return read
+
+
+def test_events_are_put_in_their_windows(events_of):
+    events = events_of(event(1, 1), event(2, 2, at="2025-11-30T12:01:00Z"), event(1, 1), event(1, 3, kind="cancelled"))
+    first, second = Counter(orders=1, revenue=150, cancelled=1, refunded=150), Counter(orders=1, revenue=150)
+    assert events.windows == {(NOON, 3): first, (NOON + 60, 3): second} and not events.ahead and events.duplicates == 1
+    assert events_of(event(1, 1), sent=NOON - 3000).ahead == {3}
+
+
+def test_only_repeats_may_come_late(events_of):
+    assert not events_of(event(1, 1), event(2, 2), event(1, 1), event(3, 3)).overtaken
+    assert events_of(event(2, 2), event(1, 1)).overtaken == ["user 7: 1 after 2"]
+
+
+@pytest.mark.parametrize("amount", [Decimal("1.005"), "0.001", 1.2345])
+def test_nobody_has_a_fraction_of_a_cent(amount, events_of):
+    with pytest.raises(ValueError, match="no whole number"):
+        invariants.cents(amount)
+    assert events_of(event(1, 1, price=amount)).strange
+    assert [invariants.cents(one) for one in (None, "7", 0.07, Decimal("1.10"), 1e7)] == [0, 700, 7, 110, 10**9]
+
+
+def test_all_users_that_are_named_are_asked():
+    totals = {user: (1, 100) for user in range(4 * invariants.USERS_ASKED)}
+    named = {1, 2, 3, 5_000}
+    asked = invariants.users_to_ask(totals, named)
+    assert named <= set(asked) and invariants.USERS_ASKED <= len(asked) < 2 * invariants.USERS_ASKED
