@@ -47,6 +47,8 @@ static void revoked(struct engine *engine, bool lost)
 		txn_abort(engine, false);
 	else
 		txn_commit(engine, false);
+	if (FAILPOINT("processor_revoked"))
+		engine_fail(engine, "failpoint processor_revoked");
 	drop_partitions(engine);
 	metric_set(engine->metrics.restoring, 0);
 }

@@ -17,14 +17,16 @@ FAILPOINTS = {
     ],
     "processor": [
         "processor_before_produce", "processor_produced", "processor_offsets_sent", "processor_committed",
-        "processor_restoring", "processor_rebalancing",
+        "processor_restoring", "processor_rebalancing", "processor_revoked",
     ],
     "notify-svc": ["notify_before_commit", "notify_stored", "notify_sent"],
 }  # fmt: skip
 ACTIONS = ("kill", "stop", "error", "delay:700")
 # How often a step fails that runs at every order, and one that runs now and then.
 OFTEN, RARE = 0.05, 0.5
-RARE_STEPS = {"product_janitor", "product_janitor_fenced", "processor_restoring", "processor_rebalancing"}
+RARE_STEPS = {"product_janitor", "product_janitor_fenced", "processor_rebalancing", "processor_revoked"}
+# One that runs for each of the thousands of records of a restore, and is to strike in the middle of it.
+PER_RECORD = {"processor_restoring": 0.002}
 # Beyond the group's session time-out (10 s), or well inside; a transaction's (60 s) fits into no run.
 SLEEPS = (0.5, 4, 13)
 
@@ -66,13 +68,17 @@ def deal(deck, seed, count):
 
 def failpoint(rnd, card, instances, seconds):
     program, name, action = card
-    chance = RARE if name in RARE_STEPS else OFTEN
-    if action.startswith("delay"):
-        chance = max(chance, 0.2)
     lasting = rnd.uniform(0.25, 0.5) * seconds
     victim = rnd.choice(names(program, instances))
     at = rnd.uniform(1, max(2, seconds - lasting))
-    return step(at, victim, name, action, chance, lasting)
+    return step(at, victim, name, action, chance_of(name, action), lasting)
+
+
+def chance_of(name, action):
+    if name in PER_RECORD:
+        return PER_RECORD[name]
+    chance = RARE if name in RARE_STEPS else OFTEN
+    return max(chance, 0.2) if action.startswith("delay") else chance
 
 
 def names(program, instances):

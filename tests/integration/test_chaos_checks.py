@@ -1040,6 +1040,15 @@ def test_only_the_folder_of_a_stack_is_removed(tmp_path):
     remove_earlier(tmp_path)
 
 
+@pytest.mark.parametrize("action", plan.ACTIONS)
+def test_a_restore_is_struck_in_its_middle(action):
+    """At a chance for each record: not among the first, and mostly before the end of a run's first restores."""
+    chance = plan.chance_of("processor_restoring", action)
+    assert (1 - chance) ** 50 > 0.9 and (1 - chance) ** 1500 < 0.1
+    assert 0.7 * chance * 3000 < 10, "seconds of delay"
+    assert plan.chance_of("order_committed", action) >= plan.OFTEN
+
+
 def test_consecutive_seeds_deal_out_every_fault():
     seeds = range(100, 160)
     dealt = [fault for seed in seeds for fault in plan.make(seed, 30, INSTANCES, DECK)]

@@ -210,6 +210,19 @@ def test_s09_killed_while_partitions_move(alone):
     alone.exact(model)
 
 
+def test_s09_killed_when_partitions_are_committed_and_not_yet_given_up(alone):
+    """The revocation has committed; who asked for the partitions, or the slot's next process, counts on."""
+    model = bare_model("s09-revoked")
+    dead = alone.start(0, failpoints="processor_revoked:1:kill")
+    counted(alone, model, dead)
+    with Load(alone, model):
+        other = alone.start(1, wait=False)
+        dead.killed(30)
+        heir = alone.start(0)
+        until(lambda: other.metric("partitions") + heir.metric("partitions") == 4, 40, "all partitions")
+    alone.exact(model)
+
+
 # ---- 13, 14: errors of the broker ----
 
 MOVES = [

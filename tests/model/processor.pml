@@ -390,6 +390,7 @@ revoked:
 		FAILPOINT(processor_rebalancing)
 		:: fault() -> goto start
 		END_FAILPOINT;
+		/* FAILPOINT processor_revoked: the same state, for nothing is open here */
 		d_step { leave(); forget() };
 		goto end_no_partition
 	}
