@@ -2,6 +2,7 @@
  * failpoint.h - make a step fail on purpose, in builds that tests use.
  *
  *   FAILPOINTS=name:probability:action[,...]   action: kill stop error delay:MS
+ *   FAILPOINTS_SEED=NUMBER                     the same passes strike; else chance decides
  *
  * FAILPOINT("order_recorded") marks a step.  `kill` and `stop` raise the
  * signal, `delay` sleeps, `error` makes the macro true so that the caller takes
@@ -24,7 +25,7 @@ static inline bool failpoint_init(struct err *err)
 #else
 #define FAILPOINT(name) failpoint_hit(name)
 bool failpoint_hit(const char *name);
-/* Reads FAILPOINTS; a malformed one stops the start. */
+/* Reads both; what is malformed stops the start. */
 bool failpoint_init(struct err *err);
 #endif
 

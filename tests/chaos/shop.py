@@ -1,9 +1,11 @@
 """The stack that is broken on purpose, and the watchman that starts again what died, as Kubernetes would."""
 
+import collections
 import contextlib
 import ctypes
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -112,6 +114,7 @@ class Shop:
         self.options = ["--kafka-nodes", str(brokers), *(["--kafka-version", kafka] if kafka else [])]
         self.held = Holders()  # what else overlapping faults share
         self.failpoints = {}  # name -> words of FAILPOINTS, until each fault ends; changed under the file's lock
+        self.seed, self.starts = 0, collections.Counter()  # of the run; name -> starts with failpoints in it
         self.events = []  # (time, text): what was seen, beside what was planned
 
     def up(self, instances=None, more=()):
@@ -160,10 +163,22 @@ class Shop:
             entry = store.processes[name]
             if proc.alive(entry):
                 return
-            entry["env"].pop("FAILPOINTS", None)
+            for variable in ("FAILPOINTS", "FAILPOINTS_SEED"):
+                entry["env"].pop(variable, None)
             if self.failpoints.get(name):
                 entry["env"]["FAILPOINTS"] = ",".join(self.failpoints[name])
+                entry["env"]["FAILPOINTS_SEED"] = str(self.next_seed(name))
             store.again(name)
+
+    def next_seed(self, name):
+        """For the dice of its failpoints: another one at each start, or it would die at the same pass each time."""
+        self.starts[name] += 1
+        return random.Random(f"{self.seed} {name} {self.starts[name]}").getrandbits(62)
+
+    def begin_run(self, seed):
+        self.seed = seed
+        self.starts.clear()
+        self.events.clear()
 
     def stop(self, name):
         """SIGTERM, and SIGKILL when that takes too long.  The watchman buries it: he has to see how it ended.

@@ -121,7 +121,7 @@ class Sitting:
         people = {**plan.people(seed), **people} if faults is None else people
         run = Run(seed, seconds, chosen)
         self.runs.append(run)
-        self.shop.events.clear()
+        self.shop.begin_run(seed)
         try:
             self.play(run, people, enough, most)
         except BaseException as error:

@@ -11,6 +11,7 @@ import socket
 import sys
 import threading
 import time
+from collections import Counter
 from types import SimpleNamespace
 
 import pymysql
@@ -355,7 +356,8 @@ def bare_sitting(tmp_path, monkeypatch):
     (tmp_path / "log").mkdir()
     (tmp_path / "log" / "mysql.log").write_text("why")
     stack = SimpleNamespace(dir=tmp_path)
-    sitting.shop, sitting.stack, sitting.setup = SimpleNamespace(events=[(0, "seen")]), stack, SETUP
+    shop = SimpleNamespace(events=[(0, "seen")], begin_run=lambda _: None)
+    sitting.shop, sitting.stack, sitting.setup = shop, stack, SETUP
     sitting.reports, sitting.runs, sitting.waiting = tmp_path / "reports", [], []
     return sitting
 
@@ -687,6 +689,7 @@ def stack_of_one(folder, program, **env):
     """A shop of one process of ours, which no watchman looks after."""
     shop = Shop.__new__(Shop)
     shop.stack, shop.failpoints, shop.away, shop.events = SimpleNamespace(dir=folder), {}, Holders(), []
+    shop.seed, shop.starts = 7, Counter()
     with locked(layout_of(shop.stack)) as store:
         store.start("one", argv=["/bin/sh", "-c", program], env=env, cwd=str(folder), kind="one")
     return shop
@@ -725,6 +728,23 @@ def test_a_failpoint_that_comes_or_goes_during_a_start_is_not_missed(sleeper, mo
         if not alive(shop):
             shop.begin("one")
         assert shop.with_failpoints() == right
+
+
+def test_failpoints_strike_by_the_seed_of_the_run(sleeper):
+    """At each start by another one, and without failpoints by none."""
+    def seeds(seed):
+        sleeper.begin_run(seed)
+        found = []
+        for words in (["step:1:kill"], ["step:1:kill"], []):
+            sleeper.failpoints["one"] = words
+            proc.kill(sleeper.entries()["one"])
+            until(lambda: not alive(sleeper))
+            sleeper.begin("one")
+            found.append(sleeper.entries()["one"]["env"].get("FAILPOINTS_SEED"))
+        return found
+
+    first = seeds(7)
+    assert first == seeds(7) and first[0] != first[1] and first[2] is None and not set(first[:2]) & set(seeds(8))
 
 
 def test_a_failpoint_that_is_left_is_seen(tmp_path):
