@@ -1,5 +1,6 @@
-"""A run as a page, reports/chaos-SEED.md, and as a line of reports/chaos-runs.csv."""
+"""A run as a page, chaos-SEED.md, and as a line of chaos-runs.csv; its faults as lines of chaos-strikes.csv."""
 
+import collections
 import csv
 import functools
 import pathlib
@@ -8,7 +9,9 @@ import time
 from typing import NamedTuple
 
 COLUMNS = ("began", "version", "seed", "brokers", "kafka", "seconds", "faults", "failpoints", "without effect", "deaths",
-           "orders", "attempts", "seconds after the load", "broken")  # fmt: skip
+           "orders", "attempts", "seconds after the load", "broken", "mode", "left out")  # fmt: skip
+STRIKES = ("began", "version", "seed", "fault", "action", "target", "struck")
+SERVERS = ("mysql", "kafka", "mail", "net-")
 
 
 class Setup(NamedTuple):
@@ -81,29 +84,62 @@ def version():
     return asked.stdout.strip() or "unknown"
 
 
-def keep_earlier(path):
+def keep_earlier(path, columns):
     """A list with other columns gets another name."""
-    if path.exists() and path.read_text(encoding="utf-8").partition("\n")[0] != ",".join(COLUMNS):
-        path.rename(path.with_name(f"chaos-runs-until-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}.csv"))
+    if path.exists() and path.read_text(encoding="utf-8").partition("\n")[0] != ",".join(columns):
+        until = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+        path.rename(path.with_name(f"{path.stem}-until-{until}.csv"))
+
+
+def add(path, columns, rows):
+    keep_earlier(path, columns)
+    new = not path.exists()
+    with open(path, "a", encoding="utf-8", newline="") as out:
+        lines = csv.writer(out, lineterminator="\n")
+        if new:
+            lines.writerow(columns)
+        lines.writerows(rows)
+
+
+def row_of(run, setup):
+    return (
+        began(run), version(), run.seed, setup.brokers, setup.kafka, f"{run.seconds:.0f}", len(run.faults),
+        sum(one.kind == "failpoint" for one in run.faults), without_effect(run), sum(run.deaths.values()),
+        run.counts.get("orders placed", 0), run.counts.get("attempts", 0), after_load(run),
+        "; ".join(finding.name for finding in run.broken), setup.mode, "; ".join(setup.left_out),
+    )  # fmt: skip
+
+
+def began(run):
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(run.began))
 
 
 def enter(folder, runs, setup):
-    """Adds the runs, whose mails were looked at, to the list of all."""
-    path, now = folder / "chaos-runs.csv", version()
-    keep_earlier(path)
-    new = not path.exists()
-    with open(path, "a", encoding="utf-8", newline="") as out:
-        rows = csv.writer(out, lineterminator="\n")
-        if new:
-            rows.writerow(COLUMNS)
-        for run in runs:
-            began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(run.began))
-            rows.writerow((
-                began, now, run.seed, setup.brokers, setup.kafka, f"{run.seconds:.0f}", len(run.faults),
-                sum(one.kind == "failpoint" for one in run.faults), without_effect(run), sum(run.deaths.values()),
-                run.counts.get("orders placed", 0), run.counts.get("attempts", 0), after_load(run),
-                "; ".join(finding.name for finding in run.broken),
-            ))  # fmt: skip
+    """Adds the runs, whose mails were looked at, to the lists of all."""
+    add(folder / "chaos-runs.csv", COLUMNS, [row_of(run, setup) for run in runs])
+    add(folder / "chaos-strikes.csv", STRIKES, [
+        (began(run), version(), run.seed, *card(player.fault), player.fault.target, player.effect)
+        for run in runs for player in run.players
+    ])  # fmt: skip
+
+
+def card(fault):
+    """(fault, action) as the decks have them."""
+    if fault.kind == "failpoint":
+        return fault.detail["step"], fault.detail["action"].partition(":")[0]
+    server = fault.target.partition(".")[0]
+    return f"{server} {fault.kind}" if server.startswith(SERVERS) else fault.kind, ""
+
+
+def strikes(runs):
+    """A table: of each fault how often it was armed, how often of these it struck at all, and the strikes together."""
+    table = collections.defaultdict(lambda: [0, 0, 0])
+    for player in (player for run in runs for player in run.players):
+        row, effect = table[player.fault.kind != "failpoint", *card(player.fault)], player.effect or 0
+        row[:] = row[0] + 1, row[1] + bool(effect), row[2] + effect
+    head = f"{'fault':<26} {'action':<6} {'armed':>6} {'struck':>6} {'times':>7}"
+    return [head, *(f"{name:<26} {action:<6} {row[0]:>6} {row[1]:>6} {row[2]:>7}"
+                    for (_, name, action), row in sorted(table.items()))]  # fmt: skip
 
 
 def line(run):

@@ -1,6 +1,7 @@
 """The checks of a chaos run find what they are there for: one damaged story each, and the true one passes."""
 
 import contextlib
+import csv
 import http.server
 import importlib.machinery
 import importlib.util
@@ -983,7 +984,31 @@ def test_a_list_with_other_columns_is_kept(tmp_path):
     (tmp_path / "chaos-runs.csv").write_text("began,other\n1,2\n")
     report.enter(tmp_path, [Run(1, 30, [])], SETUP)
     report.enter(tmp_path, [Run(2, 30, [])], SETUP)
-    assert sorted(len(path.read_text().splitlines()) for path in tmp_path.glob("*.csv")) == [2, 3]
+    assert sorted(len(path.read_text().splitlines()) for path in tmp_path.glob("chaos-runs*.csv")) == [2, 3]
+
+
+def test_strikes_are_listed_and_summed_up(tmp_path):
+    def played(fault, strikes):
+        player = faults.Player(context(None), fault, 0, 0)
+        player.ctx.did(strikes)
+        return player
+
+    kill, delay = (step(0, "order-svc.1", "order_committed", action) for action in ("kill", "delay:700"))
+    made = [
+        played(kill, 3), played(kill, 0), played(delay, 2), played(plan.Fault(0, "kill", "kafka.2", 1), 1),
+        played(plan.Fault(0, "kill", "user-svc", 1), 1), played(plan.Fault(0, "lose", "net-mail", 1), 7),
+    ]  # fmt: skip
+    runs = [Run(1, 30, [], players=made[:3]), Run(2, 30, [], players=made[3:])]
+    assert [line.split() for line in report.strikes(runs)[1:]] == [
+        ["order_committed", "delay", "1", "1", "2"], ["order_committed", "kill", "2", "1", "3"],
+        ["kafka", "kill", "1", "1", "1"], ["kill", "1", "1", "1"], ["net-mail", "lose", "1", "1", "7"],
+    ]  # fmt: skip
+    report.enter(tmp_path, runs, report.Setup("asan", 3, "4.3.1", ["no proxies"]))
+    assert "order_committed,kill,order-svc.1,3" in (tmp_path / "chaos-strikes.csv").read_text()
+    rows = (tmp_path / "chaos-runs.csv").read_text().splitlines()
+    assert rows[0].endswith(",mode,left out") and all(row.endswith(",asan,no proxies") for row in rows[1:])
+    docs = list(csv.reader((ROOT / "docs" / "chaos-runs.csv").read_text().splitlines()))
+    assert docs[0] == rows[0].split(",") and {len(row) for row in docs} == {len(docs[0])}
 
 
 def test_a_watchman_in_trouble_says_so():
