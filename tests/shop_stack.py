@@ -133,6 +133,11 @@ class Stack:
         return self.json["gateway"]
 
     @property
+    def gateways(self):
+        """Of all instances."""
+        return [one["http"] for one in self.instances("gateway")]
+
+    @property
     def frontend(self):
         return self.json["frontend"]
 

@@ -3,6 +3,7 @@
 What they remember is the oracle's side of the story: it comes from HTTP answers alone.
 """
 
+import collections
 import random
 import threading
 import time
@@ -94,10 +95,10 @@ def read(answer):
 
 
 class Sender:
-    """One HTTP connection of a client."""
+    """One HTTP connection of a client; when an answer did not come, to the next gateway."""
 
-    def __init__(self, base, token=None):
-        self.base, self.token, self.http = base, token, requests.Session()
+    def __init__(self, bases, token=None):
+        self.bases, self.token, self.http = collections.deque(bases), token, requests.Session()
 
     def send(self, request, timeout):
         headers = {"Idempotency-Key": request.key} if request.key else {}
@@ -106,11 +107,12 @@ class Sender:
         began = time.monotonic()
         at = time.time()
         try:
-            answer = self.http.post(self.base + request.path, json=request.body, headers=headers, timeout=timeout)
+            answer = self.http.post(self.bases[0] + request.path, json=request.body, headers=headers, timeout=timeout)
             replayed = answer.headers.get("Idempotency-Replayed") == "true"
             one = Attempt(at, 0, answer.status_code, *read(answer), replayed)
         except requests.RequestException as error:
             one = Attempt(at, 0, 0, type(error).__name__, None)
+            self.bases.rotate()
         one.seconds = round(time.monotonic() - began, 3)
         request.attempts.append(one)
         return one
@@ -123,7 +125,8 @@ class Client(Guarded):
         super().__init__()
         self.crowd, self.random = crowd, random.Random(f"{crowd.seed}-{number}")
         self.name = f"{crowd.seed}-{number}"
-        self.sender = Sender(crowd.base, self.token())
+        self.bases = self.random.sample(crowd.bases, len(crowd.bases))
+        self.sender = Sender(self.bases, self.token())
         self.made, self.open = [], []
 
     def token(self):
@@ -181,8 +184,8 @@ class Buyer(Client):
         return [{"product_id": product, "quantity": rnd.randint(1, 3)} for product in chosen]
 
     def twins(self, order, timeout):
-        """The same request at the same time, over another connection."""
-        twin = Sender(self.crowd.base)
+        """The same request at the same time, over another connection, and another gateway if there is one."""
+        twin = Sender(self.bases[::-1])
         other = threading.Thread(target=self.guard, args=(twin.send, order, timeout), daemon=True)
         other.start()
         self.sender.send(order, timeout)
@@ -235,10 +238,10 @@ class Reader(Guarded):
         http, turn = requests.Session(), 0
         while not self.crowd.stopping.wait(0.1):
             turn += 1
-            product = self.crowd.hot[turn % len(self.crowd.hot)]
+            product, base = (shelf[turn % len(shelf)] for shelf in (self.crowd.hot, self.crowd.bases))
             headers = {"Cache-Control": "no-cache"} if turn % 2 else {}
             try:
-                answer = http.get(f"{self.crowd.base}/api/products/{product}", headers=headers, timeout=5)
+                answer = http.get(f"{base}/api/products/{product}", headers=headers, timeout=5)
             except requests.RequestException:
                 self.failed += 1
                 continue
@@ -257,7 +260,7 @@ class Crowd:
     """All clients of a run, on users and products of its own."""
 
     def __init__(self, stack, seed, users=6, buyers=8, pause_s=0.1):
-        self.seed, self.base, self.pause_s = seed, stack.gateway, pause_s
+        self.seed, self.bases, self.pause_s = seed, stack.gateways, pause_s
         self.stopping, self.deadline = threading.Event(), float("inf")
         self.admin_token = stack.login("admin")
         self.users = stack.new_users(users)

@@ -21,6 +21,12 @@ FAILPOINTS = {
     ],
     "notify-svc": ["notify_before_commit", "notify_stored", "notify_sent"],
 }  # fmt: skip
+# The most that a stack has of each.
+MOST = {
+    "order-svc": 3, "product-svc": 3, "processor": 3, "notify-svc": 3, "analytics-svc": 3, "user-svc": 3, "gateway": 2,
+}  # fmt: skip
+# Long enough that memory would grow, short enough that all topics are read again quickly.
+RUNS_A_STACK = 10
 ACTIONS = ("kill", "stop", "error", "delay:700")
 # How often a step fails that runs at every order, and one that runs now and then.
 OFTEN, RARE = 0.05, 0.5
@@ -49,6 +55,16 @@ def step(at, target, name, action, chance=0.1, seconds=8.0):
     return Fault(at, "failpoint", target, seconds, {"step": name, "chance": chance, "action": action})
 
 
+def stack_of(seed):
+    return seed // RUNS_A_STACK
+
+
+def instances(seed):
+    """How many of each program: the same for all seeds that share a stack, so that each of them can be played again."""
+    rnd = random.Random(f"instances {stack_of(seed)}")
+    return {program: rnd.randint(1, most) for program, most in MOST.items()}
+
+
 def deck_of_failpoints():
     return [
         (program, name, action)
@@ -66,10 +82,10 @@ def deal(deck, seed, count):
     return cards
 
 
-def failpoint(rnd, card, instances, seconds):
+def failpoint(rnd, card, counts, seconds):
     program, name, action = card
     lasting = rnd.uniform(0.25, 0.5) * seconds
-    victim = rnd.choice(names(program, instances))
+    victim = rnd.choice(names(program, counts))
     at = rnd.uniform(1, max(2, seconds - lasting))
     return step(at, victim, name, action, chance_of(name, action), lasting)
 
@@ -81,25 +97,25 @@ def chance_of(name, action):
     return max(chance, 0.2) if action.startswith("delay") else chance
 
 
-def names(program, instances):
-    count = instances.get(program, 1)
+def names(program, counts):
+    count = counts.get(program, 1)
     return [program] if count == 1 else [f"{program}.{n + 1}" for n in range(count)]
 
 
-def other(rnd, kind, instances, seconds):
-    programs = [*instances, "gateway"]
+def other(rnd, kind, counts, seconds):
+    programs = sorted({*counts, "gateway"})
     lasting = 0.0
     detail = {}
-    target = rnd.choice(names(rnd.choice(programs), instances))
+    target = rnd.choice(names(rnd.choice(programs), counts))
     if kind == "sleep":
         lasting = rnd.choice(SLEEPS)
-        target = rnd.choice(names(rnd.choice([*instances]), instances))
+        target = rnd.choice(names(rnd.choice([*counts]), counts))
     elif kind == "scale":
-        target = rnd.choice(names(rnd.choice([*instances]), instances))
+        target = rnd.choice(names(rnd.choice([*counts]), counts))
         lasting = rnd.uniform(3, 10)
     elif kind == "burst":
         lasting, detail = rnd.uniform(4, 8), {"every": round(rnd.uniform(0.3, 1), 2)}
-        target = rnd.choice([*instances])
+        target = rnd.choice([*counts])
     elif " " in kind:
         target, _, kind = kind.partition(" ")
         lasting = rnd.choice((4, 8, 12) if kind == "clock" else (0.3, 2, 4, 12))
@@ -114,9 +130,9 @@ def people(seed):
     return {"users": rnd.randint(80, 120), "buyers": rnd.choice((6, 10, 16)), "pause_s": rnd.choice((0.03, 0.1, 0.3))}
 
 
-def make(seed, seconds, instances, kinds, failpoints=4, others=4):
+def make(seed, seconds, counts, kinds, failpoints=4, others=4):
     """The faults of a run, by time; `kinds` is the deck of other faults (faults.DECK)."""
     rnd = random.Random(f"plan {seed}")
-    faults = [failpoint(rnd, card, instances, seconds) for card in deal(deck_of_failpoints(), seed, failpoints)]
-    faults += [other(rnd, kind, instances, seconds) for kind in deal(list(kinds), seed, others)]
+    faults = [failpoint(rnd, card, counts, seconds) for card in deal(deck_of_failpoints(), seed, failpoints)]
+    faults += [other(rnd, kind, counts, seconds) for kind in deal(list(kinds), seed, others)]
     return sorted(faults, key=lambda fault: fault.at)

@@ -20,6 +20,7 @@ class Setup(NamedTuple):
     mode: str
     brokers: int
     kafka: str
+    instances: dict
     left_out: list  # why kinds of faults are missing
 
     def again(self, run):
@@ -48,6 +49,10 @@ def effect(player):
     return told.get(player.effect, f"struck {player.effect} times")
 
 
+def listed(instances):
+    return ", ".join(f"{program} {count}" for program, count in instances.items())
+
+
 def without_effect(run):
     """They break no run, but they tested nothing."""
     return sum(player.effect == 0 for player in run.players)
@@ -60,6 +65,7 @@ def write(folder, run, mails_open, setup):
         f"# Chaos run {run.seed}: {state}", "",
         f"{time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(run.began))} UTC, {run.seconds:.0f} s of load and faults. "
         f"Again, with version {version()}: `{setup.again(run)}`", "",
+        f"Instances: {listed(setup.instances)}.", "",
         "Seconds: " + ", ".join(f"{name} {value}" for name, value in run.times.items()),
         *(["", "Its mails are looked at when every lease is over."] if mails_open else []), "",
         "## Invariants", "", "| | invariant | |", "|---|---|---|",

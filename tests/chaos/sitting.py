@@ -76,7 +76,7 @@ class Sitting:
         self.shop = Shop(folder, mode, brokers=brokers, kafka=kafka, **more)
         self.kinds, left_out = possible(kinds, self.shop)
         self.instances = instances or INSTANCES
-        self.setup = report.Setup(mode, brokers, kafka or DEFAULT, left_out)
+        self.setup = report.Setup(mode, brokers, kafka or DEFAULT, self.instances, left_out)
         self.reports = pathlib.Path(reports)
         self.waiting = []  # runs whose mails are not checked yet
         self.runs = []

@@ -34,7 +34,7 @@ from shopstack.store import Store, locked
 from shopstack.ui import StackError
 
 USER, OTHER = 7, 8
-SETUP = report.Setup("debug", 1, "3", [])
+SETUP = report.Setup("debug", 1, "3", INSTANCES, [])
 
 
 def load_tool(name):
@@ -279,7 +279,7 @@ class Answers(http.server.BaseHTTPRequestHandler):
 def answers():
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        server.base = f"http://127.0.0.1:{server.server_port}"
+        server.bases = [f"http://127.0.0.1:{server.server_port}"]
         yield server
         server.shutdown()
 
@@ -289,13 +289,19 @@ def test_an_answer_that_is_no_object_is_an_attempt(text, answers):
     """One that says nothing: the order may be there."""
     answers.status, answers.text = 201, text
     order = wish("key")
-    one = Sender(answers.base).send(order, 5)
+    one = Sender(answers.bases).send(order, 5)
     assert order.attempts == [one] and (one.status, one.kind, order.order_id) == (201, "maybe", None)
+
+
+def test_who_gets_no_answer_asks_the_next_gateway(answers):
+    answers.status, answers.text = 503, b"{}"
+    sender = Sender(["http://127.0.0.1:1", *answers.bases])
+    assert [sender.send(wish("key"), 5).status for _ in range(3)] == [0, 503, 503]
 
 
 def test_a_reader_tells_a_500(answers):
     answers.status, answers.text = 500, b'{"code": "internal"}'
-    reader = Reader(SimpleNamespace(base=answers.base, hot=["P"], stopping=threading.Event()))
+    reader = Reader(SimpleNamespace(bases=answers.bases, hot=["P"], stopping=threading.Event()))
     reader.start()
     until(lambda: reader.broken)
     reader.crowd.stopping.set()
@@ -328,7 +334,7 @@ def test_an_observer_that_breaks_down_is_found(monkeypatch):
     """Each of them, and the twin of a client's request."""
     stopping = threading.Event()
     crowd = SimpleNamespace(
-        seed=1, base="", stopping=stopping, pause_s=0, deadline=0, hot=["P"], plenty=["P"], all_users=lambda: [USER],
+        seed=1, bases=[""], stopping=stopping, pause_s=0, deadline=0, hot=["P"], plenty=["P"], all_users=lambda: [USER],
         admin_token="", users=[USER], hot_users=[USER],
     )  # fmt: skip
     monkeypatch.setattr("chaos.watcher.Database", breaks_down)
@@ -436,7 +442,7 @@ def test_runs_before_one_that_raises_are_entered(error, tmp_path, monkeypatch):
 @pytest.fixture
 def run_chaos(tmp_path, monkeypatch):
     """tools/run-chaos with runs that take a minute and stacks that take an hour to start; gives (exit code, its seeds)."""
-    tool, clock, seeds = load_tool("run-chaos"), [0], []
+    tool, clock, seeds, stacks = load_tool("run-chaos"), [0], [], []
 
     def play(seed, _):
         clock[0] += 60
@@ -444,9 +450,10 @@ def run_chaos(tmp_path, monkeypatch):
         sitting.runs.append(Run(seed, 30, []))
         return sitting.runs[-1]
 
-    def started(*_):
+    def started(make, folder, args, seed):
         clock[0] += 3600
         sitting.runs = []
+        stacks.append(seed)
         return contextlib.nullcontext(sitting)
 
     def call(*options):
@@ -463,7 +470,7 @@ def run_chaos(tmp_path, monkeypatch):
     monkeypatch.setattr("signal.signal", lambda *_: None)
     for name in ("RUNS", "MINUTES"):
         monkeypatch.delenv(name, raising=False)
-    call.tool = tool
+    call.tool, call.stacks = tool, stacks
     return call
 
 
@@ -475,7 +482,11 @@ def test_minutes_count_from_the_first_run(run_chaos):
 def test_the_first_limit_counts(run_chaos):
     assert run_chaos("--runs=2", "--minutes=60") == run_chaos("--runs=2") == (0, [1, 2])
     assert run_chaos("--runs=9", "--minutes=1.5") == (0, [1, 2])
-    assert run_chaos()[1] == list(range(1, 11)), "ten minutes"
+    assert run_chaos("--seed=10")[1] == list(range(10, 20)), "ten minutes"
+
+
+def test_a_seed_that_is_on_another_stack_gets_a_new_one(run_chaos):
+    assert run_chaos("--seed=17", "--runs=15")[1] == list(range(17, 32)) and run_chaos.stacks == [17, 20, 30]
 
 
 def test_no_run_is_no_success(run_chaos, monkeypatch):
@@ -497,7 +508,7 @@ def test_a_stack_that_is_ended_while_it_starts_is_taken_down(error, tmp_path):
         return sitting
 
     args = SimpleNamespace(mode="debug", reports=tmp_path, brokers=1, kafka=None)
-    with pytest.raises(type(error)), tool.started(make, tmp_path, args):
+    with pytest.raises(type(error)), tool.started(make, tmp_path, args, 1):
         pass
     assert closed == [True]
 
@@ -970,14 +981,14 @@ def test_names_that_were_not_found_are_counted(tmp_path, monkeypatch):
 
 def test_a_page_says_how_its_run_is_played_again(tmp_path):
     """With all that a plan depends on, as the Makefile takes it."""
-    setup = report.Setup("asan", 3, "4.3.1", ["no proxies"])
+    setup = report.Setup("asan", 3, "4.3.1", {"order-svc": 2}, ["no proxies"])
     report.write(tmp_path, Run(7, 20, []), False, setup)
     text = (tmp_path / "chaos-7.md").read_text()
     again = re.search(r"Again, with version (\S+): `make chaos ([^`]+)`", text)
     wanted = {"SEED": "7", "RUNS": "1", "RUN_SECONDS": "20", "MODE": "asan", "BROKERS": "3", "KAFKA": "4.3.1"}
     assert again[1] == report.version() and dict(word.split("=") for word in again[2].split()) == wanted
     rule = (ROOT / "Makefile").read_text().partition("\nchaos:")[2].partition("\n\n")[0]
-    assert all(f"{name}=$({name})" in rule for name in wanted) and "no proxies" in text
+    assert all(f"{name}=$({name})" in rule for name in wanted) and "no proxies" in text and "order-svc 2" in text
 
 
 def test_a_list_with_other_columns_is_kept(tmp_path):
@@ -1003,7 +1014,7 @@ def test_strikes_are_listed_and_summed_up(tmp_path):
         ["order_committed", "delay", "1", "1", "2"], ["order_committed", "kill", "2", "1", "3"],
         ["kafka", "kill", "1", "1", "1"], ["kill", "1", "1", "1"], ["net-mail", "lose", "1", "1", "7"],
     ]  # fmt: skip
-    report.enter(tmp_path, runs, report.Setup("asan", 3, "4.3.1", ["no proxies"]))
+    report.enter(tmp_path, runs, report.Setup("asan", 3, "4.3.1", {"order-svc": 2}, ["no proxies"]))
     assert "order_committed,kill,order-svc.1,3" in (tmp_path / "chaos-strikes.csv").read_text()
     rows = (tmp_path / "chaos-runs.csv").read_text().splitlines()
     assert rows[0].endswith(",mode,left out") and all(row.endswith(",asan,no proxies") for row in rows[1:])
@@ -1101,6 +1112,17 @@ def test_consecutive_seeds_deal_out_every_fault():
     assert met == {(step, action) for _, step, action in plan.deck_of_failpoints()}
     assert {one.rpartition(" ")[2] for one in DECK} <= {fault.kind for fault in dealt}
     assert plan.make(7, 30, INSTANCES, DECK) == plan.make(7, 30, INSTANCES, DECK) != plan.make(8, 30, INSTANCES, DECK)
+
+
+def test_stacks_have_one_to_three_of_each():
+    """By the seed, so that a run in the middle of a stack can be played again by itself."""
+    stacks = [plan.instances(seed) for seed in range(0, 600, plan.RUNS_A_STACK)]
+    for program, most in plan.MOST.items():
+        assert {stack[program] for stack in stacks} == set(range(1, most + 1))
+    assert {*plan.FAILPOINTS, *INSTANCES} <= set(plan.MOST)
+    assert all(plan.instances(70 + n) == plan.instances(70) for n in range(plan.RUNS_A_STACK))
+    victims = {fault.target for seed in range(100) for fault in plan.make(seed, 30, {"order-svc": 1, "gateway": 2}, DECK)}
+    assert {"order-svc", "gateway.1", "gateway.2"} <= victims and not {"order-svc.1", "gateway"} & victims
 
 
 def test_seeded_runs_have_many_users_and_varied_haste(bare_sitting, monkeypatch):
