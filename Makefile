@@ -204,7 +204,7 @@ scripts:
 	@tools/lint
 
 test-k8s: ## overlays/local on a real cluster: KUBECONFIG's (images by K8S_LOAD), else our own (root, Go; T=… one file)
-	@tools/install k8s lint # lint: what the programs are compiled with
+	@tools/install k8s
 	@$(MAKE) --no-print-directory -j$(shell nproc) MODE=$(MODE) build
 	@MODE=$(MODE) BUILD=$(BUILD) tests/k8s/run $(filter tests/k8s/%,$(T))
 
