@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "failpoint.h"
+#include "log.h"
 
 #define PASSES 2000
 
@@ -16,6 +17,7 @@ static unsigned play(char *struck, const char *seed, const char *name, int other
 	unsigned n = 0;
 
 	(void)name; /* a release build has none */
+	log_init("test", LOG_ERROR);
 	setenv("FAILPOINTS", "one:0.2:error,two:0.2:error,half:0.5:error", 1);
 	if (seed)
 		setenv("FAILPOINTS_SEED", seed, 1);
