@@ -128,11 +128,13 @@ def _break(copied, file, change):
     copy.write_text(yaml.safe_dump(text), encoding="utf-8")
 
 
-def _noticed(copied, tests):
-    """The alerts whose tests in this file fail on the copied rules."""
+def _noticed(copied, tests, alert=None):
+    """The alerts, or this one, whose tests in this file fail on the copied rules."""
     tests = copied / "tests" / tests
     text = yaml.safe_load(tests.read_text(encoding="utf-8"))
     text["rule_files"] = [f"../rules/{one.rpartition('/')[2]}" for one in text["rule_files"]]
+    if alert:
+        text["tests"] = [one for one in text["tests"] if alert in {case["alertname"] for case in one["alert_rule_test"]}]
     tests.write_text(yaml.safe_dump(text), encoding="utf-8")
     done = promtool("test", "rules", tests)
     return set(re.findall(r"^    alertname: (\w+), time: ", done.stdout + done.stderr, flags=re.M))
@@ -159,7 +161,7 @@ def test_the_tests_notice_a_branch_that_is_gone(copied, file, rule, expr):
     """Of an alert by its own tests; of what is recorded by those of some alert."""
     _break(copied, file, lambda one: expr if one == rule else None)
     if "alert" in rule:
-        assert rule["alert"] in _noticed(copied, file.name)
+        assert rule["alert"] in _noticed(copied, file.name, rule["alert"])
     else:
         users = [one for one in RULE_TESTS.glob("*.yml") if f"/{file.name}\n" in one.read_text(encoding="utf-8")]
         assert any(_noticed(copied, one.name) for one in users)
