@@ -63,6 +63,9 @@ def strikes(stack, name, step):
     return Lines(stack, f"{name}.log", rf'"msg":"failpoint".*"name":"{step["step"]}","action":{action}\b')
 
 
+LAST_WORDS_S = 1  # who is told to end may meet his failpoint once more
+
+
 def failpoint(ctx, fault):
     shop, name, step = ctx.shop, fault.target, fault.detail
     word = f"{step['step']}:{step['chance']}:{step['action']}"
@@ -71,6 +74,7 @@ def failpoint(ctx, fault):
 
     def heal():
         shop.drop_failpoint(name, word, ctx.end_signal())
+        time.sleep(LAST_WORDS_S)
         ctx.did(hits.count())
 
     return heal

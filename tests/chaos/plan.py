@@ -30,9 +30,10 @@ RUNS_A_STACK = 10
 ACTIONS = ("kill", "stop", "error", "delay:700")
 # How often a step fails that runs at every order, and one that runs now and then.
 OFTEN, RARE = 0.05, 0.5
-RARE_STEPS = {"product_janitor", "product_janitor_fenced", "processor_rebalancing", "processor_revoked"}
-# One that runs for each of the thousands of records of a restore, and is to strike in the middle of it.
-PER_RECORD = {"processor_restoring": 0.002}
+RARE_STEPS = {"product_janitor", "product_janitor_fenced", "processor_rebalancing"}
+# A restore passes the first for each of the hundreds (thousands, after ten runs) of records that it reads, and is to be
+# struck in its middle; the other one is passed once, if at all.
+CHANCES = {"processor_restoring": 0.005, "processor_revoked": 1.0}
 # Beyond the group's session time-out (10 s), or well inside; a transaction's (60 s) fits into no run.
 SLEEPS = (0.5, 4, 13)
 
@@ -91,8 +92,8 @@ def failpoint(rnd, card, counts, seconds):
 
 
 def chance_of(name, action):
-    if name in PER_RECORD:
-        return PER_RECORD[name]
+    if name in CHANCES:
+        return CHANCES[name]
     chance = RARE if name in RARE_STEPS else OFTEN
     return max(chance, 0.2) if action.startswith("delay") else chance
 
