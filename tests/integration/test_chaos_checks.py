@@ -991,6 +991,25 @@ def test_a_page_says_how_its_run_is_played_again(tmp_path):
     assert all(f"{name}=$({name})" in rule for name in wanted) and "no proxies" in text and "order-svc 2" in text
 
 
+def test_what_is_struck_when_it_is_told_to_end_is_counted(tmp_path, monkeypatch):
+    """A revocation: whoever has its failpoint is not killed in the end, and has a moment to meet it."""
+    (tmp_path / "log").mkdir()
+    log = tmp_path / "log" / "processor.log"
+    log.touch()
+    monkeypatch.setattr(faults.time, "sleep", lambda _: log.write_text(
+        '{"msg":"failpoint","name":"processor_revoked","action":0}\n'))  # fmt: skip
+    ends = []
+    shop = SimpleNamespace(
+        stack=SimpleNamespace(dir=tmp_path), add_failpoint=lambda *_: None, drop_failpoint=lambda *args: ends.append(args[2])
+    )
+    for n in range(6):
+        log.write_text("")
+        ctx = faults.Context(shop, None, 1, n)
+        faults.failpoint(ctx, step(0, "processor", "processor_revoked", "kill"))()
+        assert ctx.done == 1
+    assert set(ends) == {signal.SIGTERM}
+
+
 def test_a_list_with_other_columns_is_kept(tmp_path):
     (tmp_path / "chaos-runs.csv").write_text("began,other\n1,2\n")
     report.enter(tmp_path, [Run(1, 30, [])], SETUP)
