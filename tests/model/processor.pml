@@ -5,7 +5,7 @@
  *   processor()   processor/commit.c, restore.c, rebalance.c  one numbered slot each
  *   group()       Kafka's group coordinator
  *   transactions() Kafka's transaction coordinator: ends what takes too long
- *   feed()        analytics-svc/feed.c                        at rest
+ *   feed()        analytics-svc/feed.c                        reads along, restarts
  *
  * orders-events is any sequence that relay.pml allows: each event first in the
  * order of its user, then any of them again.  A transaction writes one record
@@ -26,6 +26,9 @@
 #ifndef MOVES
 #define MOVES 1 /* orderly rebalances */
 #endif
+#ifndef FEED
+#define FEED 0 /* 1: somebody reads along */
+#endif
 #define RECORDS (LENGTH + FAULTS) /* at most 8 */
 #define NOBODY  PROCESSORS
 #define NONE    255
@@ -36,7 +39,7 @@
 
 mtype:claim = {
 	EVERY, counted_once, shown_is_counted, versions_rise, offset_is_of_state,
-	state_is_not_missing
+	state_is_not_missing, shown_never_goes_back
 };
 #include "claims.pml"
 
@@ -433,9 +436,69 @@ end_idle:
 	od
 }
 
-/* ---- at rest: analytics-svc reads the log from its beginning ---- */
+/* ---- analytics-svc ---- */
 
-inline feed(uncommitted)
+byte feed_v[USERS], feed_sum[USERS];
+
+#ifdef FEED_PASSES_UNDECIDED
+#define FEED_MAY_PASS(i) (i < end)
+#else
+#define FEED_MAY_PASS(i) (i < end && !IN(open, i))
+#endif
+
+/* Until then it reads what it has answered before. */
+inline feed_start()
+{
+	place = 0;
+	feed_v[0] = 0; feed_v[1] = 0;
+	feed_sum[0] = 0; feed_sum[1] = 0;
+#ifndef FEED_ANSWERS_AT_ONCE
+	goal = end
+#endif
+}
+
+inline feed_take()
+{
+	for (u : 0 .. USERS - 1) {
+		if
+		:: log[place].done && log[place].v[u] != 0 ->
+			feed_v[u] = log[place].v[u];
+			feed_sum[u] = log[place].sum[u]
+		:: else
+		fi
+	}
+	place++
+}
+
+inline feed_show()
+{
+	for (u : 0 .. USERS - 1) {
+		if
+		:: place >= goal ->
+			claim(shown_never_goes_back, feed_v[u] >= shown[u]);
+			shown[u] = feed_v[u]
+		:: else
+		fi
+	}
+	u = 0
+}
+
+/* From its beginning, as far as all is decided; it answers when it has read what was
+ * there at its start.  The last record counts, whatever its version. */
+proctype feed()
+{
+	byte place, goal, u, shown[USERS], restarts = 1;
+
+end_idle:
+	do
+	:: d_step { FEED_MAY_PASS(place) -> feed_take(); feed_show() }
+	:: d_step { place > 0 && restarts > 0 -> restarts--; feed_start(); feed_show() }
+	od
+}
+
+/* ---- at rest: the log from its beginning ---- */
+
+inline fold(uncommitted)
 {
 	for (i : 0 .. RECORDS - 1) {
 		for (u : 0 .. USERS - 1) {
@@ -481,16 +544,24 @@ init {
 			run processor(i)
 		}
 		i = 0;
+#if FEED
+		run feed();
+#endif
 		run group();
 		run transactions()
 	}
 	timeout;
 	d_step {
-		feed(false);
+		fold(false);
 		claim(counted_once, EACH_ONCE);
 		v[0] = 0;
 		v[1] = 0;
-		feed(UNCOMMITTED);
+		fold(UNCOMMITTED);
+		claim(shown_is_counted, EACH_ONCE);
+#if FEED
+		sum[0] = feed_sum[0];
+		sum[1] = feed_sum[1];
 		claim(shown_is_counted, EACH_ONCE)
+#endif
 	}
 }
