@@ -51,6 +51,10 @@ class KafkaProxy(Proxy):
         what does no harm when it is asked again, or when the transaction is aborted."""
         self.faults[api] = Fault("fail", times, error)
 
+    def pretend(self, api=ADD_PARTITIONS_TO_TXN, times=1):
+        """The broker is asked about a producer that it does not know, and refuses; the answer says that it was done."""
+        self.faults[api] = Fault("pretend", times, 0)
+
     def hide(self, topic, times=1):
         """So many answers that tell of the topic tell of other partitions than there are."""
         self.hidden[topic.encode()] = times
@@ -72,7 +76,9 @@ class KafkaProxy(Proxy):
             await asyncio.sleep(fault.value)
         if what == "hang":
             self.flowing.clear()
-        if what == "fail" or self._eats(api) or api in NAMES_BROKERS:
+        if what == "pretend":
+            data = _of_nobody(data)
+        if what in ("fail", "pretend") or self._eats(api) or api in NAMES_BROKERS:
             self.pending[link, number] = (api, version, fault)
         elif what:
             self.counts[what, api] += 1
@@ -139,6 +145,14 @@ class KafkaProxy(Proxy):
 
 def _message(body):
     return struct.pack(">i", len(body)) + body
+
+
+def _of_nobody(data):
+    """An AddPartitionsToTxn with another producer's number."""
+    at = 12  # size, api, version, correlation id
+    for _ in range(2):  # the client's name, the transaction's
+        at += 2 + struct.unpack_from(">h", data, at)[0]
+    return data[:at] + struct.pack(">q", 0x7FFFFFFF) + data[at + 8 :]
 
 
 # ---- answers with another error code; versions as librdkafka 2.0.2 asks for them ----

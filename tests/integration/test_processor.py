@@ -1,12 +1,13 @@
 """The processor on a real broker: exact totals whatever happens to it."""
 
+import itertools
 import json
 import random
 import time
 
 import pytest
 from confluent_kafka import Producer
-from processor_alone import Alone, Model, Process, rfc3339, versions_go_back
+from processor_alone import RARELY, Alone, Model, Process, bare_model, rfc3339, versions_go_back
 from shop_stack import until
 
 MINUTE = 60
@@ -229,17 +230,21 @@ def test_idle_processor_holds_no_transaction(alone):
 # ---- faults ----
 
 
+LONG_S = 12  # longer than the group waits for a member
+
+
 class Supervisor:
     """Starts again what dies, lets go on what was stopped."""
 
-    def __init__(self, alone, slots, failpoints):
-        self.alone, self.failpoints = alone, failpoints
+    def __init__(self, alone, slots, failpoints, **settings):
+        self.alone, self.failpoints, self.settings = alone, failpoints, settings
         self.running = {slot: self._start(slot) for slot in range(slots)}
-        self.deaths = self.stops = 0
+        self.deaths = self.woken = 0
         self.asleep = {}
+        self.naps = itertools.cycle([LONG_S, 0.3, 1])
 
     def _start(self, slot):
-        return Process(self.alone, slot, wait=False, failpoints=self.failpoints)
+        return Process(self.alone, slot, wait=False, failpoints=self.failpoints, **self.settings)
 
     def step(self):
         for slot, process in self.running.items():
@@ -248,10 +253,10 @@ class Supervisor:
                 self.deaths += 1
                 self.running[slot] = self._start(slot)
             elif process.stopped() and slot not in self.asleep:
-                self.stops += 1
-                self.asleep[slot] = time.monotonic() + random.choice([0.3, 1, 12])
-            elif slot in self.asleep and time.monotonic() > self.asleep[slot]:
-                del self.asleep[slot]
+                nap = next(self.naps)
+                self.asleep[slot] = (time.monotonic() + nap, nap)
+            elif slot in self.asleep and time.monotonic() > self.asleep[slot][0]:
+                self.woken += self.asleep.pop(slot)[1] == LONG_S
                 process.wake()
 
     def end(self):
@@ -274,9 +279,7 @@ FAULTS = [
 
 @pytest.mark.parametrize(("failpoints", "slots"), FAULTS)
 def test_exact_under_faults(alone, failpoints, slots):
-    # Two users and no seq: nothing would forgive an event that is counted twice.
-    # From two hours ago: however many events it takes, none is ahead of the clock.
-    model = Model(failpoints, users=2, start=time.time() - 7200)
+    model = bare_model(failpoints)
     supervisor = Supervisor(alone, slots, failpoints)
     began = time.monotonic()
     wanted = 2 if "kill" in failpoints else 0
@@ -291,16 +294,16 @@ def test_exact_under_faults(alone, failpoints, slots):
 
 def test_exact_when_put_to_sleep(alone):
     """Zombies: stopped inside a transaction, for longer than the group waits."""
-    model = Model("sleep")
-    supervisor = Supervisor(alone, 2, "processor_produced:0.01:stop,processor_offsets_sent:0.01:stop")
+    model = bare_model("sleep")
+    supervisor = Supervisor(alone, 2, "processor_produced:0.1:stop,processor_offsets_sent:0.1:stop", **RARELY)
     began = time.monotonic()
-    while time.monotonic() - began < 15:
-        alone.send(*model.events(10))
+    while time.monotonic() - began < (15 if supervisor.woken else 60):
+        alone.send_bare(*model.events(20))
         supervisor.step()
         time.sleep(0.03)
     supervisor.end()
     alone.exact(model, 60)
-    assert supervisor.stops > 0
+    assert supervisor.woken and alone.forgives_nothing()
 
 
 def test_a_sleeper_commits_nothing(alone):
@@ -321,29 +324,29 @@ def test_a_sleeper_commits_nothing(alone):
 
 
 def test_slots_share_the_partitions(alone):
-    model = Model(5)
+    model = bare_model(5)
     first = alone.start(0)
-    alone.send(*model.events(200))
+    alone.send_bare(*model.events(200))
     alone.exact(model)
     second = alone.start(1)
     until(lambda: second.metric("partitions") == 2 and first.metric("partitions") == 2, 30)
-    alone.send(*model.events(200))
+    alone.send_bare(*model.events(200))
     alone.exact(model)
     assert first.stop() == 0
-    alone.send(*model.events(200))
+    alone.send_bare(*model.events(200))
     # Its partitions are kept for it for as long as a restart may take.
     alone.exact(model, 40)
 
 
 def test_of_two_processes_with_one_slot_one_ends(alone):
-    model = Model(6)
+    model = bare_model(6)
     twins = [alone.start(0)]
-    alone.send(*model.events(100))
+    alone.send_bare(*model.events(200))
     alone.exact(model)
     twins.append(alone.start(0, wait=False))
     # Each begins again a few times before it believes in the other.
     until(lambda: any(twin.child.poll() is not None for twin in twins), 60, "the end of one of them")
-    alone.send(*model.events(100))
+    alone.send_bare(*model.events(200))
     alone.exact(model)
     ended = [twin for twin in twins if twin.child.poll() is not None]
     assert len(ended) == 1
@@ -456,12 +459,13 @@ def test_broker_away_inside_a_transaction(new_stack, tmp_path):
     own = new_stack(programs=[], seed=False)
     alone = Alone(own, tmp_path)
     try:
-        model = Model(7)
+        model = bare_model(7)
         processor = alone.start()
-        alone.send(*model.events(100))
+        alone.send_bare(*model.events(200))
         alone.exact(model)
         events = model.events(400)
         for event in events[:200]:
+            del event["seq"]
             alone.send_raw(str(event["user_id"]).encode(), json.dumps(event).encode())
         alone.producer.poll(0.03)
         own.kill("kafka")
@@ -469,7 +473,7 @@ def test_broker_away_inside_a_transaction(new_stack, tmp_path):
         time.sleep(12)
         own.start("kafka")
         alone.producer.flush(30)
-        alone.send(*events[200:])
+        alone.send_bare(*events[200:])
         alone.exact(model, 60)
         assert processor.stop() == 0
     finally:

@@ -8,27 +8,28 @@ import pytest
 import requests
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from load import Buyers
-from processor_alone import PARTITIONS, Alone, Load, Model, versions_go_back
+from processor_alone import PARTITIONS, RARELY, Alone, Load, Model, bare_model, versions_go_back
 from shop_stack import runs, until
 
 
 def test_stop_under_load_ends_the_transaction(alone):
     """Else the next owner of its partitions would wait for the transaction's time-out."""
-    model = Model("stop")
+    model = bare_model("stop")
     for _ in range(3):
-        processor = alone.start(COMMIT_QUIET_INTERVAL_MS=400)
+        processor = alone.start(**RARELY)
         with Load(alone, model):
             until(lambda one=processor: one.metric("commits_total") >= 2)
             assert processor.stop() == 0
             assert alone.undecided() == []
     alone.start()
     alone.exact(model)
+    assert alone.forgives_nothing()
 
 
 def test_stop_while_a_coordinator_is_slow(alone, proxy):
     """A transaction that cannot be ended in time is left to the heir, and not written a second time."""
-    model = Model("slow")
-    processor = alone.start(COMMIT_QUIET_INTERVAL_MS=200, KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{proxy.port}")
+    model = bare_model("slow")
+    processor = alone.start(**RARELY, KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{proxy.port}")
     with Load(alone, model):
         until(lambda: processor.metric("commits_total") >= 3)
         proxy.delay(kp.ADD_OFFSETS_TO_TXN, 11)  # longer than a call
@@ -38,6 +39,7 @@ def test_stop_while_a_coordinator_is_slow(alone, proxy):
         assert "left open" in processor.text()
     alone.start()
     alone.exact(model)
+    assert alone.forgives_nothing()
 
 
 @pytest.mark.slow
@@ -45,8 +47,8 @@ def test_stop_while_the_broker_is_away(new_stack, tmp_path):
     own = new_stack(programs=[], seed=False)
     alone = Alone(own, tmp_path)
     try:
-        model = Model("away")
-        processor = alone.start()
+        model = bare_model("away")
+        processor = alone.start(**RARELY)
         with Load(alone, model):
             until(lambda: processor.metric("commits_total") >= 5)
             own.kill("kafka")
@@ -59,6 +61,7 @@ def test_stop_while_the_broker_is_away(new_stack, tmp_path):
             own.start("kafka")
         alone.start()
         alone.exact(model, 60)
+        assert alone.forgives_nothing()
     finally:
         alone.close()
 
@@ -107,7 +110,7 @@ def test_broker_away_for_longer_than_a_transaction_lives(new_stack, tmp_path):
     own = new_stack(programs=[], seed=False)
     alone = Alone(own, tmp_path)
     try:
-        model = Model("long")
+        model = bare_model("long")
         processor = alone.start(COMMIT_QUIET_INTERVAL_MS=1000)
         with Load(alone, model, 0.01):
             until(lambda: processor.metric("commits_total") >= 3)
@@ -115,7 +118,7 @@ def test_broker_away_for_longer_than_a_transaction_lives(new_stack, tmp_path):
             time.sleep(75)
             own.start("kafka")
         alone.exact(model, 60)
-        assert processor.stop() == 0
+        assert processor.stop() == 0 and alone.forgives_nothing()
     finally:
         alone.close()
 
@@ -149,11 +152,11 @@ def test_the_state_knows_its_offset(alone, step):
 @pytest.mark.slow
 def test_takes_over_what_a_dead_process_left_open(alone):
     """The slot does not come back: the transaction ends by its time-out, and the restore waits for it."""
-    model = Model("heir")
-    heir = alone.start(0)
-    dead = alone.start(1, failpoints="processor_offsets_sent:0.02:kill")
+    model = bare_model("heir")
+    heir = alone.start(0, **RARELY)
+    dead = alone.start(1, failpoints="processor_offsets_sent:0.2:kill", **RARELY)
     with Load(alone, model):
         dead.killed(60)
     assert heir.child.poll() is None
     alone.exact(model, 120)
-    assert heir.stop() == 0
+    assert heir.stop() == 0 and alone.forgives_nothing()

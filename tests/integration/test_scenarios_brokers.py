@@ -4,11 +4,15 @@ next major version."""
 import sys
 import time
 
+import kafka_proxy as kp
 import pytest
+from confluent_kafka.admin import ConfigResource
+from kafka_proxy import KafkaProxy
 from kafka_raw import coordinator_port
 from load import Buyers
-from processor_alone import Alone, Load, Model
+from processor_alone import RARELY, Alone, Load, Model, bare_model
 from shop_stack import ROOT, until
+from test_scenarios_processor import open_transaction
 
 sys.path.insert(0, str(ROOT / "tools"))
 from shopstack.kafka_home import Home  # noqa: E402
@@ -18,7 +22,7 @@ VERSIONS = ["3.9.2", "4.3.1"]
 
 def test_s11_broker_killed_inside_a_transaction(stack, alone):
     """The offsets are sent, the commit is not: the same process goes on when the broker is back."""
-    model = Model("s11", users=2, start=time.time() - 7200)
+    model = bare_model("s11")
     processor = alone.start(failpoints="processor_offsets_sent:1:delay:3000")
     alone.send_bare(*model.events(200))
     until(alone.undecided, 20, "an open transaction")
@@ -43,8 +47,8 @@ def test_s13_the_coordinator_dies(new_stack, tmp_path, version):
     own = new_stack(programs=[], seed=False, options=["--kafka-nodes", "3", "--kafka-version", version])
     alone = Alone(own, tmp_path)
     try:
-        model = Model(f"s13-{version}", users=2, start=time.time() - 7200)
-        processor = alone.start()
+        model = bare_model(f"s13-{version}")
+        processor = alone.start(**RARELY)
         with Load(alone, model):
             until(lambda: processor.metric("commits_total") >= 5)
             address = own["kafka"]["bootstrap"].partition(",")[0]
@@ -55,7 +59,7 @@ def test_s13_the_coordinator_dies(new_stack, tmp_path, version):
             own.start(coordinator)
         alone.exact(model, 60)
         until(lambda: processor.metric("lag") == 0)
-        assert processor.stop() == 0
+        assert processor.stop() == 0 and alone.forgives_nothing()
     finally:
         alone.close()
 
@@ -113,10 +117,54 @@ def ends_in(alone, model, processors):
     return "exact"
 
 
+def end_what_hangs(alone, tool):
+    found = until(tool.hanging, 120, "what hangs")
+    assert {one["Topic"] for one in found} <= {alone.results, alone.dlq, "__consumer_offsets"}
+    for one in found:
+        tool.abort(one)
+
+
+def begin_what_hangs(own, alone):
+    """A transaction on the partition of user 1 that its coordinator has never heard of, so that no time-out ends it.
+    A broker that verifies partitions would not take its records; one that was killed may be left with such a one."""
+    broker = ConfigResource("broker", "1", set_config={"transaction.partition.verification.enable": "false"})
+    alone.kafka.alter_configs([broker])[broker].result(20)
+    proxy = KafkaProxy(own.instances("kafka")[0]["port"])
+    try:
+        proxy.pretend()
+        open_transaction(alone, "u:1", f"127.0.0.1:{proxy.port}")
+        assert proxy.done("pretend", kp.ADD_PARTITIONS_TO_TXN) == 1
+    finally:
+        proxy.close()
+
+
+@pytest.mark.slow
+def test_s24_a_transaction_that_hangs_is_ended_by_hand(new_stack, tmp_path):
+    """As the test below wants it, every time: the alarm, and exact after Kafka's own tool has ended it."""
+    own = new_stack(programs=[], seed=False, options=["--kafka-version", "4.3.1"])
+    alone, tool = Alone(own, tmp_path), Tool(own["kafka"]["bootstrap"])
+    try:
+        model = bare_model("hangs")
+        processor = alone.start()
+        alone.send_bare(*model.events(200))
+        alone.exact(model)
+        assert processor.stop() == 0
+        begin_what_hangs(own, alone)
+        processor = alone.start(RESTORE_TIMEOUT_MS=15000)
+        alone.send_bare(*model.events(200))
+        assert ends_in(alone, model, [processor]) == "alarm"
+        end_what_hangs(alone, tool)
+        alone.exact(model, 90)
+        assert alone.undecided() == [] and processor.stop() == 0
+    finally:
+        alone.close()
+
+
 @pytest.mark.slow
 def test_s24_single_node_of_4x_forgets_a_transaction(new_stack, tmp_path):
     """KAFKA-20734: killed with open transactions, the node says that they are complete, but partitions lack
-    the marker. Totals are never wrong for that: an alarm, and exact after the tool has ended it."""
+    the marker. Totals are never wrong for that: an alarm, and exact after the tool has ended it. It takes chance,
+    and many users for transactions on all partitions; the alarm itself has the test above."""
     own = new_stack(programs=[], seed=False, options=["--kafka-version", "4.3.1"])
     alone, tool = Alone(own, tmp_path), Tool(own["kafka"]["bootstrap"])
     try:
@@ -134,15 +182,11 @@ def test_s24_single_node_of_4x_forgets_a_transaction(new_stack, tmp_path):
             end = ends_in(alone, model, processors)
             print(f"round {turn}: {end}")
             if end == "alarm":
-                found = until(tool.hanging, 120, "what hangs")
-                assert {one["Topic"] for one in found} <= {alone.results, alone.dlq, "__consumer_offsets"}
-                for one in found:
-                    tool.abort(one)
+                end_what_hangs(alone, tool)
             alone.exact(model, 90)
             if end == "alarm":
                 return
             for one in processors:
                 one.kill()
-        pytest.skip("totals were exact, but the node forgot nothing in eight rounds: no alarm was seen")
     finally:
         alone.close()
