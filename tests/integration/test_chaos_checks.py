@@ -951,11 +951,13 @@ def test_deadlocks_are_counted(stack):
 def test_refused_mails_are_counted(stack):
     ctx = context(SimpleNamespace(stack=stack, held=Holders()))
     heal = faults.refuse(ctx, plan.Fault(0, "refuse", "mail", 1))
-    before = stack.mails_refused()
-    user, _ = stack.new_user()
-    assert stack.order(user, stack.new_product(stock=10)).status_code == 201
-    until(lambda: stack.mails_refused() > before, 20)
-    heal()
+    try:
+        before = stack.mails_refused()
+        user, _ = stack.new_user()
+        assert stack.order(user, stack.new_product(stock=10)).status_code == 201
+        until(lambda: stack.mails_refused() > before, 20)
+    finally:
+        heal()
     assert ctx.done > 0
 
 

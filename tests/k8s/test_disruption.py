@@ -164,11 +164,11 @@ def test_a_node_fails(shop, cluster, loads):
     cluster.machine("node-stop", node)
     try:
 
-        def served():
+        def answers():
             # One that fails may take 20 s, so the first of them ends the try.
             return all(shop.tool("request", "GET", PRODUCT, pod=survivor, check=False)["status"] == 200 for _ in range(5))
 
-        until(lambda: quietly(served), 90, "service by the other node")
+        until(lambda: quietly(answers), 90, "service by the other node")
     finally:
         cluster.machine("node-start", node)
     until(lambda: all(is_true(one) for one in cluster.json("get", "nodes")["items"]), 120, "both nodes")
