@@ -2,7 +2,7 @@
  * failpoint.h - make a step fail on purpose, in builds that tests use.
  *
  *   FAILPOINTS=name:probability:action[,...]   action: kill stop error delay:MS
- *   FAILPOINTS_SEED=NUMBER                     the same passes strike; else chance decides
+ *   FAILPOINTS_SEED=NUMBER                     the same passes strike
  *
  * FAILPOINT("order_recorded") marks a step.  `kill` and `stop` raise the
  * signal, `delay` sleeps, `error` makes the macro true so that the caller takes
