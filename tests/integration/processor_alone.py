@@ -28,7 +28,7 @@ def rfc3339(seconds):
 
 
 def partition_of(user_id, partitions=PARTITIONS):
-    """Kafka's murmur2, as every producer of order events has it."""
+    """By Kafka's murmur2 of the user; results lie there under keys of their own, so no producer's partitioner would do."""
     data, mix, mask = str(user_id).encode(), 0x5BD1E995, 0xFFFFFFFF
     whole = len(data) // 4 * 4
     code = 0x9747B28C ^ len(data)
