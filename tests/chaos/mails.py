@@ -84,8 +84,9 @@ def unexplained(twice, disturbances):
     return bad
 
 
-def claimed(db):
-    return db.one("SELECT COUNT(*) FROM {notify}.notifications WHERE state = 'sending'")[0]
+def unsent(db):
+    """In somebody's hands, be he dead or alive, or behind one that is: a user's mails go out one after the other."""
+    return db.one("SELECT COUNT(*) FROM {notify}.notifications WHERE state IN ('pending', 'sending')")[0]
 
 
 def check(mailbox, events, known, disturbances):

@@ -247,15 +247,14 @@ class Sitting:
             if run.began <= one.until + mails.WINDOW_S and one.since <= run.mails_at
         ]  # fmt: skip
 
-    def sending(self):
-        """Mails in somebody's hands, be he dead or alive."""
+    def unsent(self):
         with database(self.stack.json) as db:
-            return mails.claimed(db)
+            return mails.unsent(db)
 
     def check_mails(self, events=None):
         if not self.waiting:
             return
-        quiet = not self.sending()
+        quiet = not self.unsent()
         due = [run for run in self.waiting if time.time() >= run.mails_at or (run.mails_early and quiet)]
         if not due:
             return

@@ -27,7 +27,7 @@ from chaos.shop import INSTANCES, Shop, Watchman, layout_of, look_at, remove_ear
 from chaos.plan import step
 from chaos.sitting import ANSWER_500, Run, Sitting, made_to_fail
 from chaos.watcher import AT_ANY_MOMENT, Watcher
-from invariants import Database, cents
+from invariants import Database, cents, database
 from shop_stack import ROOT, until
 from shopstack import proc
 from shopstack.store import Store, locked
@@ -588,7 +588,7 @@ def test_a_mail_on_its_way_is_waited_for():
     sitting = Sitting.__new__(Sitting)
     sitting.mailbox = SimpleNamespace(sent={}, strange=[], look=lambda: None)
     sitting.write, sitting.runs = lambda _: None, []
-    sitting.sending = lambda: rows
+    sitting.unsent = lambda: rows
 
     def checked(mails_at, early):
         run = SimpleNamespace(mails_at=mails_at, mails_early=early, users=(), findings=[])
@@ -599,6 +599,19 @@ def test_a_mail_on_its_way_is_waited_for():
     assert checked(now + 60, True) and not checked(now + 60, False)
     rows.append("a mail")
     assert not checked(now + 60, True) and checked(now - 1, True) and checked(now - 1, False)
+
+
+@pytest.mark.parametrize("state", ["pending", "sending"])
+def test_a_mail_that_waits_behind_another_one_is_on_its_way(stack, state):
+    """Between two mails of a user none of his is being sent."""
+    with database(stack.json) as db:
+        until(lambda: mails.unsent(db) == 0)
+        stack.sql("notify-svc", "INSERT INTO notifications (user_id, event_id, channel, type, subject, body, state,"
+                  " next_try_at, created_at) VALUES (987654, 'later', 'email', 'x', 'x', 'x',"
+                  f" '{state}', NOW(3) + INTERVAL 1 HOUR, NOW(3))", write=True)  # fmt: skip
+        assert mails.unsent(db) == 1
+        stack.sql("notify-svc", "DELETE FROM notifications WHERE user_id = 987654", write=True)
+        assert mails.unsent(db) == 0
 
 
 def test_what_was_left_open_is_found():
