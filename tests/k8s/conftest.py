@@ -13,6 +13,7 @@ import pytest
 import yaml
 from shop import (
     ARCHIVES,
+    CLIENT_PODS,
     CLIENTS,
     CLUSTER,
     HERE,
@@ -115,7 +116,7 @@ def begin(one, cluster):
     """Applies the overlay to nothing, and waits for all of it."""
     cluster.k("delete", "namespace", NAMESPACE, CLIENTS, "--ignore-not-found", "--timeout=120s")
     cluster.apply(namespace(CLIENTS, {"shop/clients": "allowed"}))
-    for name in ("client", "client2"):
+    for name in CLIENT_PODS:
         cluster.apply(test_pod(name, CLIENTS))
     began = time.monotonic()
     cluster.k("apply", "-k", OVERLAY)

@@ -19,6 +19,7 @@ import waiting  # noqa: E402
 ARCHIVES = pathlib.Path(os.environ.get("K8S_ARCHIVES", ROOT / "build" / "archives"))
 CLUSTER = HERE / "cluster" / "cluster"
 NAMESPACE, CLIENTS = "shop", "shop-clients"
+CLIENT_PODS = ["client", "client2"]
 GATEWAY = "http://gateway.shop:8080"
 TOOL_IMAGE = "localhost/shop-test:1"
 # Programs by what runs them.
@@ -175,6 +176,14 @@ def documents(folder):
     return [doc for doc in yaml.safe_load_all(text) if doc]
 
 
+# One a node, as far as there are nodes: when a node fails, somebody is left to ask the others.
+APART = {
+    "topologyKey": "kubernetes.io/hostname", "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule",
+    "nodeTaintsPolicy": "Honor",
+    "labelSelector": {"matchExpressions": [{"key": "app", "operator": "In", "values": CLIENT_PODS}]},
+}  # fmt: skip
+
+
 def test_pod(name, namespace, labels=None, ready=True):
     """A pod of the test tool, restricted like all others."""
     closed = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
@@ -193,7 +202,7 @@ def test_pod(name, namespace, labels=None, ready=True):
             "securityContext": {
                 "runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}
             },
-            "containers": [container],
+            "containers": [container], "topologySpreadConstraints": [APART],
         },
     })  # fmt: skip
 
