@@ -96,7 +96,8 @@ def replacement_seconds(shop, name):
         fresh = [pod for pod in shop.pods(name) if pod["metadata"]["uid"] not in known]
         return [took for took in map(seconds_to_ready, fresh) if took is not None]
 
-    return until(times, 90, f"a new pod of {name}")[0]
+    # Seldom, for each kubectl takes a core from the kubelet for a moment.
+    return until(times, 90, f"a new pod of {name}", pause=1)[0]
 
 
 def seconds_to_ready(pod):
