@@ -10,11 +10,13 @@
 #include "loop.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "log.h"
 #include "str.h"
 #include "timeutil.h"
 
@@ -137,10 +139,29 @@ static bool add_events(struct loop *loop)
 	       event_add(loop->wake, NULL) == 0 && event_add(loop->heartbeat, &beat) == 0;
 }
 
+/* Its own way is bare text on stderr. What it notes in passing (a name server did not
+ * answer, and does again) is told by whoever asked, if it matters. */
+static void on_libevent(int severity, const char *text)
+{
+	if (severity >= EVENT_LOG_ERR)
+		log_error("libevent", LOG_STR("why", text));
+	else if (severity == EVENT_LOG_WARN)
+		log_warn("libevent", LOG_STR("why", text));
+	else
+		log_debug("libevent", LOG_STR("why", text));
+}
+
+static void speak_json(void)
+{
+	event_set_log_callback(on_libevent);
+}
+
 struct loop *loop_new(struct err *err)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct loop *loop = xcalloc(1, sizeof(*loop));
 
+	pthread_once(&once, speak_json);
 	loop->deferred_end = &loop->deferred;
 	loop->last_turn_ms = time_mono_ms();
 	loop->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);

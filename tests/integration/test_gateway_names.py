@@ -55,11 +55,11 @@ def rig(tmp_path):
     program = program_with_dns(binary("gateway", MODE), dns, tmp_path)
     named = Named(parts, dns)
 
-    def start(probed=False, mute=False, more=()):
+    def start(probed=False, mute=False, more=(), **env):
         dns.mute = mute
         admin = {"admin": [Place(named.admin_url)]} if probed else {}
         plain = {"plain": {"endpoints": parts.enter_context(Upstream(always(reply(b"plain")))).url}} if more else {}
-        gw = Gateway({"/x": (Place(named.url), admin)}, program=program, more_routes=more, upstreams=plain)
+        gw = Gateway({"/x": (Place(named.url), admin)}, program=program, more_routes=more, upstreams=plain, **env)
         parts.callback(gw.stop)
         return gw, named
 
@@ -244,3 +244,12 @@ def test_name_servers_that_fail_change_nothing(rig):
         asked = named.dns.asked
         until(lambda: named.dns.asked > asked + 4, 30)
     assert readyz(gw)[0] == 200
+
+
+def test_what_libevent_says_of_name_servers_is_a_log_line_as_any_other(rig):
+    gw, named = rig(LOG_LEVEL="debug")
+    named.dns.names[NAME] = None
+    asked = named.dns.asked
+    until(lambda: named.dns.asked > asked + 8, SEEN_S)
+    until(lambda: gw.log_lines("libevent"), SEEN_S)
+    assert all(line.startswith("{") for line in gw.text().splitlines())
