@@ -11,7 +11,7 @@ A, SERVER_FAILED, NO_SUCH_NAME = 1, 2, 3
 
 
 class Dns:
-    """`names`: name -> addresses, None: the server fails.  An unknown name does not exist; while `mute`, nobody gets an answer.
+    """`names`: name -> addresses, None: the server fails.  An unknown name does not exist; while `mute`, nobody is answered.
     `times`: of every question."""
 
     def __init__(self):
