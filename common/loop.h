@@ -17,6 +17,7 @@
 struct loop;
 typedef void (*loop_fn)(void *arg);
 
+/* From the first one on, what libevent has to say goes to our log. */
 struct loop *loop_new(struct err *err);
 void loop_free(struct loop *loop); /* deferred calls still queued are run */
 struct event_base *loop_base(struct loop *loop);

@@ -8,6 +8,7 @@ import threading
 import time
 
 A, SERVER_FAILED, NO_SUCH_NAME = 1, 2, 3
+UNKNOWN = ()
 
 
 class Dns:
@@ -45,9 +46,9 @@ class Dns:
             name.append(query[at + 1 : at + 1 + query[at]].decode().lower())
             at += 1 + query[at]
         kind = struct.unpack(">H", query[end + 1 : end + 3])[0]
-        addresses = self.names.get(".".join(name), ())
+        addresses = self.names.get(".".join(name), UNKNOWN)
         found = addresses or [] if kind == A else []
-        flags = 0x8180 | (SERVER_FAILED if addresses is None else 0 if addresses else NO_SUCH_NAME)
+        flags = 0x8180 | (NO_SUCH_NAME if addresses is UNKNOWN else SERVER_FAILED if addresses is None else 0)
         head = query[:2] + struct.pack(">HHHHH", flags, 1, len(found), 0, 0)
         records = b"".join(struct.pack(">HHHLH", 0xC00C, A, 1, 0, 4) + ipaddress.IPv4Address(one).packed for one in found)
         return head + query[12 : end + 5] + records

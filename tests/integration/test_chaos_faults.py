@@ -4,6 +4,7 @@ import signal
 import socket
 import threading
 import time
+from collections import Counter
 from types import SimpleNamespace
 
 import pymysql
@@ -11,14 +12,30 @@ import pytest
 import requests
 from chaos import faults, plan, report
 from chaos.faults import DECK
+from chaos.holders import Holders
 from chaos.net import Line, Net
-from chaos.shop import look_at
+from chaos.shop import Shop, layout_of, look_at
 from chaos.sitting import Run
-from chaos_stories import SETUP, alive, stack_of_one
+from chaos_stories import SETUP
 from shop_stack import until
 from shopstack import proc
-from shopstack.store import Store
+from shopstack.store import Store, locked
 from shopstack.ui import StackError
+
+
+def stack_of_one(folder, program, **env):
+    """A shop of one process of ours, which no watchman looks after."""
+    shop = Shop.__new__(Shop)
+    shop.stack, shop.failpoints, shop.away, shop.events = SimpleNamespace(dir=folder), {}, Holders(), []
+    shop.seed, shop.starts = 7, Counter()
+    with locked(layout_of(shop.stack)) as store:
+        store.start("one", argv=["/bin/sh", "-c", program], env=env, cwd=str(folder), kind="one")
+    return shop
+
+
+def alive(shop):
+    """The one that is known; SIGKILL takes a moment."""
+    return proc.alive(shop.entries()["one"])
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ from chaos.faults import DECK
 from chaos.shop import INSTANCES, remove_earlier
 from chaos.sitting import Run, Sitting
 from chaos.watcher import AT_ANY_MOMENT
-from chaos_stories import SETUP, breaks_down, load_tool, names_broken, observers
+from chaos_stories import SETUP, breaks_down, names_broken, observers
 from shopstack.ui import StackError
+from tool import load_tool
 
 
 @pytest.fixture

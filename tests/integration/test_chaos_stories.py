@@ -8,8 +8,27 @@ from chaos import oracle
 from chaos.clients import Request
 from chaos.plan import step
 from chaos.sitting import ANSWER_500, made_to_fail
-from chaos_stories import OTHER, USER, attempt, order_body, story, wish
+from chaos_stories import USER, attempt, order_body, wish
+from invariants import cents
 from shop_stack import ROOT
+
+OTHER = 8  # than USER
+
+
+def story():
+    """Three keys: bought after an attempt that was lost, refused, left open; and what the tables say to that."""
+    answered = [attempt(201, body=order_body(1)) for _ in range(2)]
+    orders = {
+        "bought": wish("bought", attempt(0, "ReadTimeout"), *answered),
+        "refused": wish("refused", attempt(409, "insufficient_stock"), attempt(409, "insufficient_stock")),
+        "open": wish("open", attempt(503, "database_busy")),
+    }
+    truth = SimpleNamespace(
+        orders={1: {"user": USER, "status": "placed", "total": cents("7.00")}},
+        lines={1: {"P": (2, cents("3.5"))}},
+        keys={(USER, "bought"): (201, 1), (USER, "refused"): (409, None)},
+    )
+    return truth, orders
 
 
 def broken(truth, orders):

@@ -15,8 +15,12 @@ from chaos.holders import Holders
 from chaos.plan import step
 from chaos.shop import INSTANCES
 from chaos.sitting import Run
-from chaos_stories import SETUP, USER, breaks_down, context
+from chaos_stories import SETUP, USER, breaks_down
 from shop_stack import ROOT, until
+
+
+def context(shop, crowd=None):
+    return faults.Context(shop, crowd, 1, 0)
 
 
 def test_choices_are_those_of_the_fault():

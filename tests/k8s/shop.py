@@ -202,7 +202,7 @@ def test_pod(name, namespace, labels=None, ready=True):
             "securityContext": {
                 "runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}
             },
-            "containers": [container], "topologySpreadConstraints": [APART],
+            "containers": [container], "topologySpreadConstraints": [APART] if name in CLIENT_PODS else [],
         },
     })  # fmt: skip
 

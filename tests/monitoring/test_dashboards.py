@@ -1,7 +1,5 @@
 """Dashboards and Grafana's provisioning, as files: Grafana itself is not needed."""
 
-import importlib.machinery
-import importlib.util
 import itertools
 import json
 import re
@@ -9,18 +7,12 @@ import re
 import pytest
 import yaml
 from rule_files import ROOT
+from tool import load_tool
 
 GRAFANA = ROOT / "monitoring" / "grafana"
 FILES = sorted((GRAFANA / "dashboards").glob("*.json"))
 BOARDS = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in FILES}
 PROGRAMS = "gateway user-svc product-svc order-svc notify-svc analytics-svc processor".split()
-
-
-def tool():
-    loader = importlib.machinery.SourceFileLoader("dashboards", str(ROOT / "tools" / "dashboards"))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("dashboards", loader))
-    loader.exec_module(module)
-    return module
 
 
 def panels(board):
@@ -34,19 +26,19 @@ def test_the_boards_there_must_be():
 
 
 def test_files_are_what_the_generator_writes():
-    tool().main(["--check"])
+    load_tool("dashboards").main(["--check"])
 
 
 def test_a_stale_file_is_noticed(tmp_path):
     for file in FILES:
         (tmp_path / file.name).write_text(file.read_text(encoding="utf-8"), encoding="utf-8")
-    tool().main(["--check"], tmp_path)
+    load_tool("dashboards").main(["--check"], tmp_path)
     (tmp_path / "old.json").write_text("{}", encoding="utf-8")
     (tmp_path / "orders.json").write_text("{}", encoding="utf-8")
     with pytest.raises(SystemExit, match=r"old\.json orders\.json"):
-        tool().main(["--check"], tmp_path)
-    tool().main([], tmp_path)
-    tool().main(["--check"], tmp_path)
+        load_tool("dashboards").main(["--check"], tmp_path)
+    load_tool("dashboards").main([], tmp_path)
+    load_tool("dashboards").main(["--check"], tmp_path)
 
 
 @pytest.mark.parametrize("name", BOARDS)

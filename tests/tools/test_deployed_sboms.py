@@ -1,13 +1,12 @@
 """tools/deployed-sboms and tools/tested-files, with a gh that has one run with its artifacts."""
 
-import importlib.machinery
-import importlib.util
 import os
 import pathlib
 import shutil
 import subprocess
 
 import pytest
+from tool import load_tool
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 WHO = {"NAME": "Builder", "EMAIL": "builder@example.invalid"}
@@ -22,14 +21,7 @@ esac
 """
 
 
-def tool(name):
-    loader = importlib.machinery.SourceFileLoader(name.replace("-", "_"), str(ROOT / "tools" / name))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
-    loader.exec_module(module)
-    return module
-
-
-bump = tool("bump-images")
+bump = load_tool("bump-images")
 DIGESTS = {name: f"sha256:{number:064x}" for number, name in enumerate(bump.NAMES, 1)}
 
 

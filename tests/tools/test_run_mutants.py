@@ -1,21 +1,17 @@
 """tools/run-mutants: when a mutant counts as caught, and which heads of patches are right."""
 
-import importlib.machinery
-import importlib.util
 import pathlib
 from types import SimpleNamespace
 
 import pytest
+from tool import load_tool
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
 def tool():
-    loader = importlib.machinery.SourceFileLoader("run_mutants", str(ROOT / "tools" / "run-mutants"))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
-    loader.exec_module(module)
-    return module
+    return load_tool("run-mutants")
 
 
 def caught(tool, *results, wanted=("stock adds up",)):

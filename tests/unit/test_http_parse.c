@@ -105,69 +105,68 @@ static void splits_absolute_targets(void **state)
 }
 
 /* Everything here must be refused with just that status. */
+static const struct {
+	int status;
+	const char *text;
+} refused[] = {
+	{400, "GET / HTTP/1.1\r\n\r\n"},
+	{400, "GET / HTTP/1.1\r\n" HOST HOST "\r\n"},
+	{400, "GET / HTTP/1.1\r\nHost: a b\r\n\r\n"},
+	{400, "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n"},
+	{400, "get / HTTP/1.1\r\n" HOST "\r\n"},
+	{400, "GE(T / HTTP/1.1\r\n" HOST "\r\n"},
+	{400, "GET  / HTTP/1.1\r\n" HOST "\r\n"},
+	{400, "GET / a HTTP/1.1\r\n" HOST "\r\n"},
+	{400, "GET / HTTP/1.1 \r\n" HOST "\r\n"},
+	{400, "GET  HTTP/1.1\r\n" HOST "\r\n"},
+	{400, "GET x HTTP/1.1\r\n" HOST "\r\n"},
+	{400, "GET * HTTP/1.1\r\n" HOST "\r\n"},
+	{400, "GET /#a HTTP/1.1\r\n" HOST "\r\n"},
+	{400, "GET /%zz HTTP/1.1\r\n" HOST "\r\n"},
+	{400, "GET /%2 HTTP/1.1\r\n" HOST "\r\n"},
+	{400, "GET /%00 HTTP/1.1\r\n" HOST "\r\n"},
+	{400, "GET /\x01 HTTP/1.1\r\n" HOST "\r\n"},
+	{400, "GET /\xc3\xa9 HTTP/1.1\r\n" HOST "\r\n"},
+	{501, "BREW / HTTP/1.1\r\n" HOST "\r\n"},
+	{501, "TRACE / HTTP/1.1\r\n" HOST "\r\n"},
+	{400, "GET / HTTP/1.1\r\n" HOST "X A: b\r\n\r\n"},
+	{400, "GET / HTTP/1.1\r\n" HOST "X: a\r\n b\r\n\r\n"},
+	{400, "GET / HTTP/1.1\r\n X: a\r\n" HOST "\r\n"},
+	{400, "GET / HTTP/1.1\r\n" HOST ": a\r\n\r\n"},
+	{400, "GET / HTTP/1.1\r\n" HOST "X\r\n\r\n"},
+	{400, "GET / HTTP/1.1\r\n" HOST "X: a\rb\r\n\r\n"},
+	{400, "GET / HTTP/1.1\r\n" HOST "X: a\x7f\r\n\r\n"},
+	{417, "GET / HTTP/1.1\r\n" HOST "Expect: tea\r\n\r\n"},
+	{400, "POST / HTTP/1.1\r\n" HOST "Content-Length: \r\n\r\n"},
+	{400, "POST / HTTP/1.1\r\n" HOST "Content-Length: +5\r\n\r\n"},
+	{400, "POST / HTTP/1.1\r\n" HOST "Content-Length: 5, 5\r\n\r\n"},
+	{400, "POST / HTTP/1.1\r\n" HOST "Content-Length : 5\r\n\r\n"},
+	{400,
+	 "POST / HTTP/1.1\r\n" HOST "Content-Length: 5\r\nContent-Length: 5\r\n\r\n"},
+	{400, "POST / HTTP/1.1\r\n" HOST "Content-Length: 1000000000000000000\r\n\r\n"},
+	{400, "POST / HTTP/1.1\r\n" HOST
+	      "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"},
+	{400, "POST / HTTP/1.1\r\n" HOST
+	      "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n"},
+	{400, "POST / HTTP/1.0\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n"},
+	{501, "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip, chunked\r\n\r\n"},
+	{501, "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: identity\r\n\r\n"},
+	{501, "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding:\r\n\r\n"},
+	{501, "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: \xa0"
+	      "chunked\r\n\r\n"},
+};
+
 static void refuses(void **state)
 {
-	static const struct {
-		int status;
-		const char *text;
-	} cases[] = {
-		{400, "GET / HTTP/1.1\r\n\r\n"},
-		{400, "GET / HTTP/1.1\r\n" HOST HOST "\r\n"},
-		{400, "GET / HTTP/1.1\r\nHost: a b\r\n\r\n"},
-		{400, "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n"},
-		{400, "get / HTTP/1.1\r\n" HOST "\r\n"},
-		{400, "GE(T / HTTP/1.1\r\n" HOST "\r\n"},
-		{400, "GET  / HTTP/1.1\r\n" HOST "\r\n"},
-		{400, "GET / a HTTP/1.1\r\n" HOST "\r\n"},
-		{400, "GET / HTTP/1.1 \r\n" HOST "\r\n"},
-		{400, "GET  HTTP/1.1\r\n" HOST "\r\n"},
-		{400, "GET x HTTP/1.1\r\n" HOST "\r\n"},
-		{400, "GET * HTTP/1.1\r\n" HOST "\r\n"},
-		{400, "GET /#a HTTP/1.1\r\n" HOST "\r\n"},
-		{400, "GET /%zz HTTP/1.1\r\n" HOST "\r\n"},
-		{400, "GET /%2 HTTP/1.1\r\n" HOST "\r\n"},
-		{400, "GET /%00 HTTP/1.1\r\n" HOST "\r\n"},
-		{400, "GET /\x01 HTTP/1.1\r\n" HOST "\r\n"},
-		{400, "GET /\xc3\xa9 HTTP/1.1\r\n" HOST "\r\n"},
-		{501, "BREW / HTTP/1.1\r\n" HOST "\r\n"},
-		{501, "TRACE / HTTP/1.1\r\n" HOST "\r\n"},
-		{400, "GET / HTTP/1.1\r\n" HOST "X A: b\r\n\r\n"},
-		{400, "GET / HTTP/1.1\r\n" HOST "X: a\r\n b\r\n\r\n"},
-		{400, "GET / HTTP/1.1\r\n X: a\r\n" HOST "\r\n"},
-		{400, "GET / HTTP/1.1\r\n" HOST ": a\r\n\r\n"},
-		{400, "GET / HTTP/1.1\r\n" HOST "X\r\n\r\n"},
-		{400, "GET / HTTP/1.1\r\n" HOST "X: a\rb\r\n\r\n"},
-		{400, "GET / HTTP/1.1\r\n" HOST "X: a\x7f\r\n\r\n"},
-		{417, "GET / HTTP/1.1\r\n" HOST "Expect: tea\r\n\r\n"},
-		{400, "POST / HTTP/1.1\r\n" HOST "Content-Length: \r\n\r\n"},
-		{400, "POST / HTTP/1.1\r\n" HOST "Content-Length: +5\r\n\r\n"},
-		{400, "POST / HTTP/1.1\r\n" HOST "Content-Length: 5, 5\r\n\r\n"},
-		{400, "POST / HTTP/1.1\r\n" HOST "Content-Length : 5\r\n\r\n"},
-		{400, "POST / HTTP/1.1\r\n" HOST
-		      "Content-Length: 5\r\nContent-Length: 5\r\n\r\n"},
-		{400, "POST / HTTP/1.1\r\n" HOST
-		      "Content-Length: 1000000000000000000\r\n\r\n"},
-		{400, "POST / HTTP/1.1\r\n" HOST
-		      "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"},
-		{400, "POST / HTTP/1.1\r\n" HOST
-		      "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n"},
-		{400, "POST / HTTP/1.0\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n"},
-		{501,
-		 "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip, chunked\r\n\r\n"},
-		{501, "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: identity\r\n\r\n"},
-		{501, "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding:\r\n\r\n"},
-		{501, "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: \xa0"
-		      "chunked\r\n\r\n"},
-	};
 	struct http_head head;
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		int status = abs(parse(cases[i].text, &head));
+	for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
+		int status = abs(parse(refused[i].text, &head));
 
-		if (status != cases[i].status)
-			fail_msg("%d, not %d, for %s", status, cases[i].status,
-				 cases[i].text);
+		if (status != refused[i].status)
+			fail_msg("%d, not %d, for %s", status, refused[i].status,
+				 refused[i].text);
 	}
 }
 
