@@ -65,33 +65,40 @@ static void fill_addr(struct origin *out)
 	}
 }
 
-bool origin_parse(struct str url, struct origin *out, struct err *err)
+bool origin_parse_server(struct str server, uint16_t port, struct origin *out,
+			 struct err *err)
 {
-	struct str scheme = STR("http://");
-	struct str host, port;
-	uint64_t number = 80;
+	struct str host, digits;
+	uint64_t number = port;
 
 	memset(out, 0, sizeof(*out));
-	if (!str_starts(url, scheme))
-		return err_set(err, ERR_INPUT,
-			       "'" STR_FMT "' does not start with http://", STR_ARG(url));
-	struct str rest = {url.at + scheme.len, url.len - scheme.len};
-
-	if (rest.len > 0 && rest.at[rest.len - 1] == '/')
-		rest.len--;
-	if (!split(rest, &host, &port) || !host_ok(host) ||
+	if (!split(server, &host, &digits) || !host_ok(host) ||
 	    !str_copy(out->host, sizeof(out->host), host))
-		return err_set(err, ERR_INPUT, "'" STR_FMT "' is not http://host:port",
-			       STR_ARG(url));
-	if (port.at && (!str_u64(port, &number) || number == 0 || number > 65535))
+		return err_set(err, ERR_INPUT, "'" STR_FMT "' is not host:port",
+			       STR_ARG(server));
+	if (digits.at && (!str_u64(digits, &number) || number == 0 || number > 65535))
 		return err_set(err, ERR_INPUT, "'" STR_FMT "' has a bad port",
-			       STR_ARG(url));
+			       STR_ARG(server));
 	out->port = (uint16_t)number;
 	fill_addr(out);
 	snprintf(out->authority, sizeof(out->authority),
 		 out->addr.ss_family == AF_INET6 ? "[%s]:%u" : "%s:%u", out->host,
 		 out->port);
 	return true;
+}
+
+bool origin_parse(struct str url, struct origin *out, struct err *err)
+{
+	const struct str scheme = STR("http://");
+
+	if (!str_starts(url, scheme))
+		return err_set(err, ERR_INPUT,
+			       "'" STR_FMT "' does not start with http://", STR_ARG(url));
+	url.at += scheme.len;
+	url.len -= scheme.len;
+	if (url.len > 0 && url.at[url.len - 1] == '/')
+		url.len--;
+	return origin_parse_server(url, 80, out, err);
 }
 
 /* libevent's own time-out of 5 s makes one lost datagram a failure of whoever asked. */

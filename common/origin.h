@@ -1,5 +1,5 @@
 /*
- * origin.h - "http://host:port": where a client connects to.
+ * origin.h - "http://host:port" or "host:port": where a client connects to.
  *
  * An address is used as it is; a name is looked up without blocking, each time
  * a connection is made, so that a moved service is found again.
@@ -31,6 +31,10 @@ struct origin {
 /* "http://host[:port]" with nothing behind it but an optional "/". */
 bool origin_parse(struct str url, struct origin *out, struct err *err)
 	__attribute__((warn_unused_result));
+
+/* "host", "host:port" or "[v6]:port"; `port` is for those that name none. */
+bool origin_parse_server(struct str server, uint16_t port, struct origin *out,
+			 struct err *err) __attribute__((warn_unused_result));
 
 /* A resolver for names on this loop: reads resolv.conf and hosts once, keeps
  * the loop alive only while a question is open. Asks three times, 1 s each, whatever

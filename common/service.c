@@ -18,14 +18,17 @@
 
 #include "failpoint.h"
 #include "log.h"
+#include "reach.h"
 #include "service_internal.h"
 #include "str.h"
+#include "timeutil.h"
 
 #ifndef VERSION
 #define VERSION "unknown"
 #endif
 
-#define MAX_PARTS 16
+#define MAX_PARTS  16
+#define KAFKA_PORT 9092 /* as librdkafka takes it */
 /* Exit status for a wrong setting or argument. */
 #define WRONG_USE 2
 
@@ -136,6 +139,12 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
 	struct service *service = arg;
 
 	(void)what;
+	if (service->state == SERVICE_STARTING) {
+		log_info("stopping before the start", LOG_INT("signal", sig));
+		service->state = SERVICE_DRAINING;
+		loop_stop(service->loop);
+		return;
+	}
 	if (service_draining(service)) {
 		log_warn("second signal, ending at once", LOG_INT("signal", sig));
 		_exit(EXIT_FAILURE);
@@ -182,6 +191,31 @@ static char *name_and_version(const struct service *service)
 	return text;
 }
 
+static void on_reached(void *arg)
+{
+	struct service *service = arg;
+
+	loop_stop(service->loop);
+}
+
+/* The loop runs, so that probes and signals are answered meanwhile. */
+static void wait_for_network(struct service *service)
+{
+	char *const *servers = service->spec->waits_for;
+	uint64_t began = time_mono_us();
+	struct reach *reach;
+
+	if (!servers)
+		return;
+	reach = reach_new(service->loop, *servers, KAFKA_PORT, on_reached, service);
+	loop_run(service->loop);
+	if (reach_tries(reach) != 1 && !service_draining(service))
+		log_info("waited for the network", LOG_STR("servers", *servers),
+			 LOG_MS("ms", time_mono_us() - began),
+			 LOG_INT("tries", reach_tries(reach)));
+	reach_free(reach);
+}
+
 static bool setup(struct service *service, struct err *err)
 {
 	struct event_base *base;
@@ -198,8 +232,17 @@ static bool setup(struct service *service, struct err *err)
 	service->on_int = evsignal_new(base, SIGINT, on_signal, service);
 	event_add(service->on_term, NULL);
 	event_add(service->on_int, NULL);
-	return failpoint_init(err) && service_admin_start(service, err) &&
-	       service->spec->start(service->spec->app, service, err);
+	return failpoint_init(err) && service_admin_start(service, err);
+}
+
+/* false: it failed, or a signal came first, and `err` is empty. */
+static bool start(struct service *service, struct err *err)
+{
+	wait_for_network(service);
+	if (service_draining(service))
+		return false;
+	service->started = true;
+	return service->spec->start(service->spec->app, service, err);
 }
 
 static void teardown(struct service *service)
@@ -209,7 +252,8 @@ static void teardown(struct service *service)
 	/* A question that still waits must not ask parts that are gone. */
 	service->checks = NULL;
 	service->state = SERVICE_DRAINING;
-	service->spec->stop(service->spec->app);
+	if (service->started)
+		service->spec->stop(service->spec->app);
 	http_server_free(service->admin);
 	loop_timer_free(service->drain_timer);
 	if (service->on_term)
@@ -247,11 +291,11 @@ static int run(struct service *service)
 	mallopt(M_ARENA_MAX, 2);
 	/* Fast bins are merged again with every large block: more work than they save. */
 	mallopt(M_MXFAST, 0);
-	if (setup(service, &err)) {
+	if (setup(service, &err) && start(service, &err)) {
 		service->state = SERVICE_SERVING;
 		log_info("started", LOG_STR("version", service_version(service)));
 		loop_run(service->loop);
-	} else {
+	} else if (!service_draining(service)) {
 		log_error("cannot start", LOG_STR("why", err.text));
 		service->exit_status = EXIT_FAILURE;
 	}

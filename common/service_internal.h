@@ -33,6 +33,7 @@ struct service {
 		SERVICE_WAITING,
 		SERVICE_DRAINING
 	} state;
+	bool started; /* start() was called */
 	int exit_status;
 };
 

@@ -1,6 +1,8 @@
 /* test_service.c - the end of a process. */
 #include <arpa/inet.h>
+#include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -11,13 +13,14 @@
 #include <cmocka.h>
 
 #include "service.h"
+#include "silent_server.h"
 
 struct app {
 	struct service *service;
 	uint16_t admin;
 	int client;
 	int asked, asked_after_stop;
-	bool stopped;
+	bool started, stopped;
 };
 
 static struct sockaddr_in loopback(uint16_t port)
@@ -58,6 +61,7 @@ static bool start(void *arg, struct service *service, struct err *err)
 	struct sockaddr_in addr = loopback(app->admin);
 
 	(void)err;
+	app->started = true;
 	app->service = service;
 	service_add_check(service, "part", never_ready, app);
 	app->client = socket(AF_INET, SOCK_STREAM, 0);
@@ -94,9 +98,51 @@ static void nothing_is_asked_of_what_was_freed(void **state)
 	assert_int_equal(app.asked_after_stop, 0);
 }
 
+/* Where it listens it also hears signals. */
+static void *tell_to_stop(void *arg)
+{
+	const struct app *app = arg;
+	struct sockaddr_in addr = loopback(app->admin);
+	int client = socket(AF_INET, SOCK_STREAM, 0);
+
+	while (connect(client, (struct sockaddr *)&addr, sizeof(addr)) != 0)
+		usleep(1000);
+	kill(getpid(), SIGTERM);
+	close(client);
+	return NULL;
+}
+
+static void a_signal_ends_the_wait_for_the_network(void **state)
+{
+	const struct config_part parts[] = {{0}};
+	struct silent_server silent;
+	char *servers = silent.address;
+	struct app app = {.admin = free_port(), .client = -1};
+	const struct service_spec spec = {.name = "test",
+					  .about = "a test",
+					  .parts = parts,
+					  .app = &app,
+					  .waits_for = &servers,
+					  .start = start,
+					  .stop = stop};
+	char program[] = "test", *argv[] = {program, NULL}, listen[32];
+	pthread_t thread;
+
+	(void)state;
+	assert_true(silent_server_start(&silent));
+	snprintf(listen, sizeof(listen), "127.0.0.1:%u", app.admin);
+	setenv("ADMIN_LISTEN", listen, 1);
+	pthread_create(&thread, NULL, tell_to_stop, &app);
+	assert_int_equal(service_main(&spec, 1, argv), EXIT_SUCCESS);
+	pthread_join(thread, NULL);
+	silent_server_stop(&silent);
+	assert_false(app.started || app.stopped);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_signal_ends_the_wait_for_the_network),
 		cmocka_unit_test(nothing_is_asked_of_what_was_freed),
 	};
 
