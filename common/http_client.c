@@ -86,7 +86,7 @@ void http_client_free(struct http_client *client)
 		client->series = next;
 	}
 	loop_timer_free(client->kick);
-	origin_resolver_free(client->dns);
+	origin_resolver_free(client->dns, client->loop);
 	free(client);
 }
 

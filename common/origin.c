@@ -65,8 +65,9 @@ static void fill_addr(struct origin *out)
 	}
 }
 
-bool origin_parse_server(struct str server, uint16_t port, struct origin *out,
-			 struct err *err)
+/* `text` is what was given, for errors; `form` is what it should have looked like. */
+static bool parse(struct str server, uint16_t port, struct str text, const char *form,
+		  struct origin *out, struct err *err)
 {
 	struct str host, digits;
 	uint64_t number = port;
@@ -74,11 +75,11 @@ bool origin_parse_server(struct str server, uint16_t port, struct origin *out,
 	memset(out, 0, sizeof(*out));
 	if (!split(server, &host, &digits) || !host_ok(host) ||
 	    !str_copy(out->host, sizeof(out->host), host))
-		return err_set(err, ERR_INPUT, "'" STR_FMT "' is not host:port",
-			       STR_ARG(server));
+		return err_set(err, ERR_INPUT, "'" STR_FMT "' is not %s", STR_ARG(text),
+			       form);
 	if (digits.at && (!str_u64(digits, &number) || number == 0 || number > 65535))
 		return err_set(err, ERR_INPUT, "'" STR_FMT "' has a bad port",
-			       STR_ARG(server));
+			       STR_ARG(text));
 	out->port = (uint16_t)number;
 	fill_addr(out);
 	snprintf(out->authority, sizeof(out->authority),
@@ -90,22 +91,29 @@ bool origin_parse_server(struct str server, uint16_t port, struct origin *out,
 bool origin_parse(struct str url, struct origin *out, struct err *err)
 {
 	const struct str scheme = STR("http://");
+	struct str server = {url.at + scheme.len, url.len - scheme.len};
 
 	if (!str_starts(url, scheme))
 		return err_set(err, ERR_INPUT,
 			       "'" STR_FMT "' does not start with http://", STR_ARG(url));
-	url.at += scheme.len;
-	url.len -= scheme.len;
-	if (url.len > 0 && url.at[url.len - 1] == '/')
-		url.len--;
-	return origin_parse_server(url, 80, out, err);
+	if (server.len > 0 && server.at[server.len - 1] == '/')
+		server.len--;
+	return parse(server, 80, url, "http://host:port", out, err);
 }
 
-/* libevent's own time-out of 5 s makes one lost datagram a failure of whoever asked. */
+bool origin_parse_server(struct str server, uint16_t port, struct origin *out,
+			 struct err *err)
+{
+	return parse(server, port, server, "host:port", out, err);
+}
+
+/* libevent's own time-out of 5 s makes one lost datagram a failure of whoever asked; and
+ * its 3 s for the second half of an answer (AAAA after A) keep back the first. */
 static void be_quick(struct evdns_base *dns)
 {
 	evdns_base_set_option(dns, "timeout:", "1");
 	evdns_base_set_option(dns, "attempts:", "3");
+	evdns_base_set_option(dns, "getaddrinfo-allow-skew:", "0.2");
 }
 
 struct evdns_base *origin_resolver_new(struct loop *loop)
@@ -122,10 +130,33 @@ struct evdns_base *origin_resolver_new(struct loop *loop)
 	return dns;
 }
 
-void origin_resolver_free(struct evdns_base *dns)
+struct farewell {
+	struct evdns_base *dns;
+	struct loop_timer *timer;
+};
+
+static void on_farewell(void *arg)
 {
-	if (dns)
-		evdns_base_free(dns, 1);
+	struct farewell *farewell = arg;
+
+	evdns_base_free(farewell->dns, 1);
+	loop_timer_free(farewell->timer);
+	free(farewell);
+}
+
+/* Answers that have come are told by callbacks that wait for their turn and still look at
+ * the resolver.  A timer of the next turn stands behind all of them. */
+void origin_resolver_free(struct evdns_base *dns, struct loop *loop)
+{
+	struct farewell *farewell;
+
+	if (!dns)
+		return;
+	evdns_base_clear_nameservers_and_suspend(dns);
+	farewell = xcalloc(1, sizeof(*farewell));
+	farewell->dns = dns;
+	farewell->timer = loop_timer_new(loop, on_farewell, farewell);
+	loop_timer_start(farewell->timer, 0);
 }
 
 bool origin_connect(const struct origin *origin, struct bufferevent *bev,

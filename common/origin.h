@@ -38,9 +38,11 @@ bool origin_parse_server(struct str server, uint16_t port, struct origin *out,
 
 /* A resolver for names on this loop: reads resolv.conf and hosts once, keeps
  * the loop alive only while a question is open. Asks three times, 1 s each, whatever
- * resolv.conf says of that. Never NULL; owned by caller. */
+ * resolv.conf says of that; one kind of address waits 0.2 s for the other. Never NULL;
+ * owned by caller. */
 struct evdns_base *origin_resolver_new(struct loop *loop);
-void origin_resolver_free(struct evdns_base *dns);
+/* Open questions fail. It is gone on the loop's next turn (loop_free() has one, too). */
+void origin_resolver_free(struct evdns_base *dns, struct loop *loop);
 
 /* Starts connecting; the result comes as the bufferevent's event. false: it
  * could not even be started. */

@@ -24,23 +24,21 @@ struct reach {
 	void *arg;
 };
 
-static void finish(struct reach *reach)
+static void finish(struct reach *reach, bool heard)
 {
 	if (reach->over)
 		return;
 	reach->over = true;
+	reach->heard = heard;
 	loop_timer_stop(reach->timer);
 	reach->done(reach->arg);
 }
 
 static void on_outcome(struct bufferevent *bev, short what, void *arg)
 {
-	struct reach *reach = arg;
-
 	(void)bev;
 	(void)what;
-	reach->heard = true;
-	finish(reach);
+	finish(arg, true);
 }
 
 static void try_one(struct reach *reach, struct server *server)
@@ -53,8 +51,8 @@ static void try_one(struct reach *reach, struct server *server)
 		abort(); /* out of memory */
 	server->tries[reach->tries] = bev;
 	bufferevent_setcb(bev, NULL, NULL, on_outcome, reach);
-	/* What cannot even be begun is told like any other failure, or stays silent. */
-	(void)!origin_connect(&server->origin, bev, reach->dns);
+	if (!origin_connect(&server->origin, bev, reach->dns))
+		bufferevent_trigger_event(bev, BEV_EVENT_ERROR, 0);
 }
 
 static void step(void *arg)
@@ -62,7 +60,7 @@ static void step(void *arg)
 	struct reach *reach = arg;
 
 	if (reach->tries == REACH_TRIES) {
-		finish(reach);
+		finish(reach, false);
 		return;
 	}
 	for (struct server *s = reach->servers; s; s = s->next)
@@ -75,7 +73,11 @@ static void step(void *arg)
 static void add_server(struct reach *reach, struct str text, uint16_t port)
 {
 	struct server *server = xcalloc(1, sizeof(*server));
+	const char *protocol = memmem(text.at, text.len, "://", 3);
 
+	if (protocol)
+		text = (struct str){protocol + 3,
+				    text.len - (size_t)(protocol + 3 - text.at)};
 	if (!origin_parse_server(str_trim(text), port, &server->origin, NULL)) {
 		free(server);
 		return;
@@ -84,22 +86,24 @@ static void add_server(struct reach *reach, struct str text, uint16_t port)
 	reach->servers = server;
 }
 
-struct reach *reach_new(struct loop *loop, const char *servers, uint16_t port,
-			loop_fn done, void *arg)
+struct reach *reach_new(struct loop *loop, struct evdns_base *dns, const char *servers,
+			uint16_t port, loop_fn done, void *arg)
 {
 	struct reach *reach = xcalloc(1, sizeof(*reach));
 
-	reach->loop = loop;
-	reach->done = done;
-	reach->arg = arg;
-	reach->dns = origin_resolver_new(loop);
-	reach->timer = loop_timer_new(loop, step, reach);
 	for (const char *at = servers, *end; *at; at = *end ? end + 1 : end) {
 		end = strchrnul(at, ',');
 		add_server(reach, (struct str){at, (size_t)(end - at)}, port);
 	}
-	if (!reach->servers)
-		reach->tries = REACH_TRIES;
+	if (!reach->servers) {
+		free(reach);
+		return NULL;
+	}
+	reach->loop = loop;
+	reach->dns = dns;
+	reach->done = done;
+	reach->arg = arg;
+	reach->timer = loop_timer_new(loop, step, reach);
 	loop_timer_start(reach->timer, 0);
 	return reach;
 }
@@ -115,11 +119,10 @@ void reach_free(struct reach *reach)
 		return;
 	for (struct server *s = reach->servers, *next; s; s = next) {
 		next = s->next;
-		for (unsigned i = 0; i < reach->tries && s->tries[i]; i++)
+		for (unsigned i = 0; i < reach->tries; i++)
 			bufferevent_free(s->tries[i]);
 		free(s);
 	}
 	loop_timer_free(reach->timer);
-	origin_resolver_free(reach->dns);
 	free(reach);
 }

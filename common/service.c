@@ -5,7 +5,7 @@
  *           -----------> DRAINING (no new work; until service_drained() or
  *                        DRAIN_MAX_MS) -> loop ends -> stop() -> exit
  *
- * A second SIGTERM ends the process at once.
+ * A second SIGTERM ends the process at once; so does one before start(), in good order.
  */
 #include "service.h"
 
@@ -18,6 +18,7 @@
 
 #include "failpoint.h"
 #include "log.h"
+#include "origin.h"
 #include "reach.h"
 #include "service_internal.h"
 #include "str.h"
@@ -198,22 +199,37 @@ static void on_reached(void *arg)
 	loop_stop(service->loop);
 }
 
+static void tell_of_wait(const struct reach *reach, const char *servers, uint64_t us)
+{
+	unsigned tries = reach_tries(reach);
+
+	if (tries == 0)
+		log_warn("nothing heard from the brokers, starting all the same",
+			 LOG_STR("servers", servers), LOG_MS("ms", us));
+	else if (tries > 1)
+		log_info("waited for the network", LOG_STR("servers", servers),
+			 LOG_MS("ms", us), LOG_INT("tries", tries));
+}
+
 /* The loop runs, so that probes and signals are answered meanwhile. */
 static void wait_for_network(struct service *service)
 {
-	char *const *servers = service->spec->waits_for;
+	char *const *brokers = service->spec->brokers;
 	uint64_t began = time_mono_us();
+	struct evdns_base *dns;
 	struct reach *reach;
 
-	if (!servers)
+	if (!brokers)
 		return;
-	reach = reach_new(service->loop, *servers, KAFKA_PORT, on_reached, service);
-	loop_run(service->loop);
-	if (reach_tries(reach) != 1 && !service_draining(service))
-		log_info("waited for the network", LOG_STR("servers", *servers),
-			 LOG_MS("ms", time_mono_us() - began),
-			 LOG_INT("tries", reach_tries(reach)));
+	dns = origin_resolver_new(service->loop);
+	reach = reach_new(service->loop, dns, *brokers, KAFKA_PORT, on_reached, service);
+	if (reach) {
+		loop_run(service->loop);
+		if (!service_draining(service))
+			tell_of_wait(reach, *brokers, time_mono_us() - began);
+	}
 	reach_free(reach);
+	origin_resolver_free(dns, service->loop);
 }
 
 static bool setup(struct service *service, struct err *err)

@@ -2,7 +2,7 @@
  * service.h - the life of a process, once for all seven programs:
  *
  *   arguments -> settings -> log -> loop -> admin listener -> network -> start() -> run
- *   -> SIGTERM: not ready, wait, drain() -> stop() -> exit 0
+ *   -> SIGTERM: not ready, wait, drain() -> stop() -> exit 0 (before start(): at once)
  *
  * Arguments every program understands: --help, --check-config,
  * --settings-json, --version, --health (probe the own /readyz), and those of its
@@ -53,10 +53,10 @@ struct service_spec {
 	/* What a table of settings cannot say; may be NULL. Asked before the start and
 	 * by --check-config; false is a wrong setting like any other: exit 2. */
 	bool (*check)(void *app, struct err *err);
-	/* The setting with the Kafka brokers, for which start() waits (reach.h); may be
-	 * NULL. Not for a database: to some a connection without a login is an attack
-	 * (max_connect_errors of MySQL). */
-	char *const *waits_for;
+	/* The setting with the Kafka brokers, or NULL: start() comes after one of them
+	 * was heard of, or 2 s (reach.h). Not for a database: to some a connection
+	 * without a login is an attack (max_connect_errors of MySQL). */
+	char *const *brokers;
 	/* Makes everything; last the public listener. false: `err`, exit 1. */
 	bool (*start)(void *app, struct service *service, struct err *err);
 	/* Stop taking new work; call service_drained() when the rest is finished. */

@@ -26,7 +26,7 @@ struct service {
 	struct metric *ready;
 	struct event *on_term, *on_int;
 	struct loop_timer *drain_timer;
-	/* serving -> waiting (not ready) -> draining -> stopped */
+	/* starting -> serving -> waiting (not ready) -> draining -> stopped */
 	enum {
 		SERVICE_STARTING,
 		SERVICE_SERVING,

@@ -40,6 +40,7 @@ struct lookup {
 
 struct resolver {
 	struct app *app;
+	struct loop *loop;
 	struct evdns_base *dns;
 	struct lookup *lookups;
 	unsigned n;
@@ -268,6 +269,7 @@ struct resolver *resolver_new(struct app *app, struct loop *loop)
 	struct routes *routes = app->routes;
 
 	resolver->app = app;
+	resolver->loop = loop;
 	resolver->start_ms = time_mono_ms();
 	resolver->lookups = xcalloc(routes->n_endpoints / ENDPOINTS_OF_NAME + 1,
 				    sizeof(struct lookup));
@@ -289,7 +291,7 @@ void resolver_free(struct resolver *resolver)
 	for (unsigned i = 0; i < resolver->n; i++)
 		loop_timer_free(resolver->lookups[i].timer);
 	/* What is under way fails now, and is told on a later turn of the loop. */
-	origin_resolver_free(resolver->dns);
+	origin_resolver_free(resolver->dns, resolver->loop);
 	resolver->closed = true;
 	free_when_answered(resolver);
 }

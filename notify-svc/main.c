@@ -21,7 +21,7 @@ int main(int argc, char **argv)
 					  .parts = parts,
 					  .commands = commands,
 					  .app = &app,
-					  .waits_for = &app.cfg.events.bootstrap,
+					  .brokers = &app.cfg.events.bootstrap,
 					  .start = app_start,
 					  .drain = app_drain,
 					  .stop = app_stop};

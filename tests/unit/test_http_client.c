@@ -4,7 +4,6 @@
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,6 +17,7 @@
 
 #include "http_client.h"
 #include "loop.h"
+#include "silent_server.h"
 
 #define MAX_CONNS 4
 #define MAX_STEPS 4
@@ -347,26 +347,6 @@ static void begin_later(struct fixture *f)
 	pthread_create(&f->server.thread, NULL, serve_later, &f->server);
 }
 
-/* Connections that nobody accepts, until the kernel drops SYNs. */
-static void fill_backlog(const struct server *server)
-{
-	struct sockaddr_in at;
-	socklen_t len = sizeof(at);
-	bool dropped = false;
-
-	getsockname(server->fd, (struct sockaddr *)&at, &len);
-	assert_int_equal(listen(server->fd, 0), 0);
-	for (int i = 0; !dropped && i < MAX_CONNS; i++) {
-		struct pollfd one = {.events = POLLOUT};
-
-		one.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-		connect(one.fd, (struct sockaddr *)&at, len);
-		dropped = poll(&one, 1, 100) == 0;
-		close(one.fd);
-	}
-	assert_true(dropped);
-}
-
 /* The server takes connections only after a while; until then they get lost, or are
  * refused. */
 static void calls_before_it_begins(bool lost)
@@ -376,7 +356,7 @@ static void calls_before_it_begins(bool lost)
 
 	start(&f, &always_hi, 0, &cfg);
 	if (lost)
-		fill_backlog(&f.server);
+		assert_true(silent_server_fill(f.server.fd));
 	begin_later(&f);
 	call(&f, "POST", "{}", 10000);
 	assert_int_equal(f.status, 200);

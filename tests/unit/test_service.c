@@ -20,7 +20,7 @@ struct app {
 	uint16_t admin;
 	int client;
 	int asked, asked_after_stop;
-	bool started, stopped;
+	bool started, drained, stopped;
 };
 
 static struct sockaddr_in loopback(uint16_t port)
@@ -98,6 +98,14 @@ static void nothing_is_asked_of_what_was_freed(void **state)
 	assert_int_equal(app.asked_after_stop, 0);
 }
 
+static void drain(void *arg, struct service *service)
+{
+	struct app *app = arg;
+
+	app->drained = true;
+	service_drained(service);
+}
+
 /* Where it listens it also hears signals. */
 static void *tell_to_stop(void *arg)
 {
@@ -105,44 +113,53 @@ static void *tell_to_stop(void *arg)
 	struct sockaddr_in addr = loopback(app->admin);
 	int client = socket(AF_INET, SOCK_STREAM, 0);
 
-	while (connect(client, (struct sockaddr *)&addr, sizeof(addr)) != 0)
+	for (int i = 0; i < 5000; i++) {
+		if (connect(client, (struct sockaddr *)&addr, sizeof(addr)) == 0) {
+			kill(getpid(), SIGTERM);
+			break;
+		}
 		usleep(1000);
-	kill(getpid(), SIGTERM);
+	}
 	close(client);
 	return NULL;
 }
 
-static void a_signal_ends_the_wait_for_the_network(void **state)
+static void a_signal_before_the_start_just_ends_it(void **state)
 {
 	const struct config_part parts[] = {{0}};
 	struct silent_server silent;
-	char *servers = silent.address;
+	char *brokers = silent.address;
 	struct app app = {.admin = free_port(), .client = -1};
 	const struct service_spec spec = {.name = "test",
 					  .about = "a test",
 					  .parts = parts,
 					  .app = &app,
-					  .waits_for = &servers,
+					  .brokers = &brokers,
 					  .start = start,
+					  .drain = drain,
 					  .stop = stop};
 	char program[] = "test", *argv[] = {program, NULL}, listen[32];
 	pthread_t thread;
+	int status;
 
 	(void)state;
 	assert_true(silent_server_start(&silent));
 	snprintf(listen, sizeof(listen), "127.0.0.1:%u", app.admin);
 	setenv("ADMIN_LISTEN", listen, 1);
+	setenv("DRAIN_WAIT_MS", "0", 1);
 	pthread_create(&thread, NULL, tell_to_stop, &app);
-	assert_int_equal(service_main(&spec, 1, argv), EXIT_SUCCESS);
+	status = service_main(&spec, 1, argv);
 	pthread_join(thread, NULL);
+	unsetenv("DRAIN_WAIT_MS");
 	silent_server_stop(&silent);
-	assert_false(app.started || app.stopped);
+	assert_int_equal(status, EXIT_SUCCESS);
+	assert_false(app.started || app.drained || app.stopped);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_signal_ends_the_wait_for_the_network),
+		cmocka_unit_test(a_signal_before_the_start_just_ends_it),
 		cmocka_unit_test(nothing_is_asked_of_what_was_freed),
 	};
 
