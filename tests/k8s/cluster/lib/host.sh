@@ -152,9 +152,9 @@ up() { # NODES
 	echo "cluster: $1 nodes ready after $((SECONDS - began)) s; KUBECONFIG=$STATE/admin.conf"
 }
 
-# Is this recorded pid still the process that we started?
+# Is this recorded pid still the process that we started? Perhaps from another checkout.
 is_ours() { # PID
-	[ -r "/proc/$1/cmdline" ] && tr '\0' ' ' <"/proc/$1/cmdline" | grep -qF -e "$SELF" -e "TCP-LISTEN:$K8S_PORT"
+	[ -r "/proc/$1/cmdline" ] && tr '\0' ' ' <"/proc/$1/cmdline" | grep -qF -e "/cluster/cluster __" -e "TCP-LISTEN:$K8S_PORT"
 }
 
 end_recorded() { # FILE SIGNAL
