@@ -91,11 +91,13 @@ static bool parse(struct str server, uint16_t port, struct str text, const char 
 bool origin_parse(struct str url, struct origin *out, struct err *err)
 {
 	const struct str scheme = STR("http://");
-	struct str server = {url.at + scheme.len, url.len - scheme.len};
+	struct str server = url;
 
 	if (!str_starts(url, scheme))
 		return err_set(err, ERR_INPUT,
 			       "'" STR_FMT "' does not start with http://", STR_ARG(url));
+	server.at += scheme.len;
+	server.len -= scheme.len;
 	if (server.len > 0 && server.at[server.len - 1] == '/')
 		server.len--;
 	return parse(server, 80, url, "http://host:port", out, err);
