@@ -15,7 +15,7 @@ int main(int argc, char **argv)
 					  .about = "answers questions about orders, live",
 					  .parts = parts,
 					  .app = &app,
-					  .brokers = &app.cfg.events.bootstrap,
+					  .servers = &app.cfg.events.bootstrap,
 					  .start = app_start,
 					  .drain = app_drain,
 					  .stop = app_stop};

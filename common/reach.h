@@ -7,6 +7,9 @@
  * libraries wait for it.  So before they begin, their servers are connected to, and again
  * every REACH_STEP_MS beside the attempts before, until one attempt has an outcome.  Any
  * will do, a refusal or an unknown name, too: only silence is worth another try.
+ *
+ * A database counts a connection without a login against its host, until the next login
+ * (max_connect_errors of MySQL).  So it may be asked once, where logins follow at once.
  */
 #ifndef COMMON_REACH_H
 #define COMMON_REACH_H

@@ -204,7 +204,7 @@ static void tell_of_wait(const struct reach *reach, const char *servers, uint64_
 	unsigned tries = reach_tries(reach);
 
 	if (tries == 0)
-		log_warn("nothing heard from the brokers, starting all the same",
+		log_warn("nothing heard from the servers, starting all the same",
 			 LOG_STR("servers", servers), LOG_MS("ms", us));
 	else if (tries > 1)
 		log_info("waited for the network", LOG_STR("servers", servers),
@@ -214,19 +214,20 @@ static void tell_of_wait(const struct reach *reach, const char *servers, uint64_
 /* The loop runs, so that probes and signals are answered meanwhile. */
 static void wait_for_network(struct service *service)
 {
-	char *const *brokers = service->spec->brokers;
+	const struct service_spec *spec = service->spec;
+	uint16_t port = spec->port ? (uint16_t)*spec->port : KAFKA_PORT;
 	uint64_t began = time_mono_us();
 	struct evdns_base *dns;
 	struct reach *reach;
 
-	if (!brokers)
+	if (!spec->servers)
 		return;
 	dns = origin_resolver_new(service->loop);
-	reach = reach_new(service->loop, dns, *brokers, KAFKA_PORT, on_reached, service);
+	reach = reach_new(service->loop, dns, *spec->servers, port, on_reached, service);
 	if (reach) {
 		loop_run(service->loop);
 		if (!service_draining(service))
-			tell_of_wait(reach, *brokers, time_mono_us() - began);
+			tell_of_wait(reach, *spec->servers, time_mono_us() - began);
 	}
 	reach_free(reach);
 	origin_resolver_free(dns, service->loop);

@@ -53,10 +53,11 @@ struct service_spec {
 	/* What a table of settings cannot say; may be NULL. Asked before the start and
 	 * by --check-config; false is a wrong setting like any other: exit 2. */
 	bool (*check)(void *app, struct err *err);
-	/* The setting with the Kafka brokers, or NULL: start() comes after one of them
-	 * was heard of, or 2 s (reach.h). Not for a database: to some a connection
-	 * without a login is an attack (max_connect_errors of MySQL). */
-	char *const *brokers;
+	/* The setting with the servers whose answer start() waits for, 2 s at most
+	 * (reach.h), or NULL: the Kafka brokers, or else the database. `port`: the
+	 * setting with that of servers without one; NULL: Kafka's. */
+	char *const *servers;
+	const int64_t *port;
 	/* Makes everything; last the public listener. false: `err`, exit 1. */
 	bool (*start)(void *app, struct service *service, struct err *err);
 	/* Stop taking new work; call service_drained() when the rest is finished. */

@@ -21,7 +21,7 @@ int main(int argc, char **argv)
 					  .parts = parts,
 					  .commands = commands,
 					  .app = &app,
-					  .brokers = &app.cfg.events.bootstrap,
+					  .servers = &app.cfg.events.bootstrap,
 					  .start = app_start,
 					  .drain = app_drain,
 					  .stop = app_stop};

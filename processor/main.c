@@ -59,7 +59,7 @@ int main(int argc, char **argv)
 		.commands = commands,
 		.app = &app,
 		.check = check,
-		.brokers = &app.settings.events.bootstrap,
+		.servers = &app.settings.events.bootstrap,
 		.start = start,
 		.drain = drain,
 		.stop = stop,

@@ -35,6 +35,8 @@ int main(int argc, char **argv)
 					  .commands = commands,
 					  .app = &app,
 					  .check = app_check,
+					  .servers = &app.cfg.db.host,
+					  .port = &app.cfg.db.port,
 					  .start = app_start,
 					  .drain = app_drain,
 					  .stop = app_stop};

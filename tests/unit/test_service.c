@@ -128,13 +128,15 @@ static void a_signal_before_the_start_just_ends_it(void **state)
 {
 	const struct config_part parts[] = {{0}};
 	struct silent_server silent;
-	char *brokers = silent.address;
+	char host[] = "127.0.0.1", *servers = host;
+	int64_t port;
 	struct app app = {.admin = free_port(), .client = -1};
 	const struct service_spec spec = {.name = "test",
 					  .about = "a test",
 					  .parts = parts,
 					  .app = &app,
-					  .brokers = &brokers,
+					  .servers = &servers,
+					  .port = &port,
 					  .start = start,
 					  .drain = drain,
 					  .stop = stop};
@@ -144,6 +146,7 @@ static void a_signal_before_the_start_just_ends_it(void **state)
 
 	(void)state;
 	assert_true(silent_server_start(&silent));
+	port = silent.port;
 	snprintf(listen, sizeof(listen), "127.0.0.1:%u", app.admin);
 	setenv("ADMIN_LISTEN", listen, 1);
 	setenv("DRAIN_WAIT_MS", "0", 1);
