@@ -141,6 +141,9 @@ void shed_fini(struct worker *worker);
 struct health *health_new(struct loop *loop, struct routes *routes,
 			  struct metrics *metrics, struct err *err);
 void health_free(struct health *health);
+/* A check of /readyz. Has each upstream that is probed answered once, whatever it was, at
+ * one endpoint; or did none for 10 s? Stays true. */
+bool health_settled(void *health, const char **why);
 /* An endpoint of a name has another address from now on; "": none. */
 void health_address(struct health *health, struct endpoint *endpoint,
 		    const char *address);

@@ -6,6 +6,9 @@
  * may only be short of CPU, and must not be taken for one that stops: it counts when it
  * says nothing twice.
  *
+ * A new gateway is ready when each service was heard of once: until the network carries
+ * what it sends (common/reach.h), requests would only wait in it.
+ *
  * Runs on the main loop; the threads only read the mark.
  */
 #include <stdio.h>
@@ -18,6 +21,7 @@
 #define PROBE_MS      500
 #define PROBE_WAIT_MS 1000
 #define MAX_MISSES    2
+#define GRACE_MS      10000 /* after the start, for services that nothing is heard of */
 
 struct probe {
 	struct endpoint *endpoint;
@@ -25,12 +29,15 @@ struct probe {
 	struct loop_timer *timer;
 	struct metric *up; /* NULL: of a name, see upstream_series.addresses */
 	unsigned misses;   /* time-outs in a row */
+	bool heard;        /* anything at all, once */
 	bool stopping;
 };
 
 struct health {
 	struct loop *loop;
 	struct routes *routes; /* one reference */
+	int64_t start_ms;
+	bool settled;          /* see health_settled() */
 	struct probe probes[]; /* by endpoint id */
 };
 
@@ -64,6 +71,7 @@ static void on_answer(const struct http_answer *answer, const struct err *err, v
 	if (probe->stopping)
 		return;
 	probe->misses = is_late(err) ? probe->misses + 1 : 0;
+	probe->heard = probe->heard || probe->misses == 0;
 	if (!err && answer->status == 200)
 		mark(probe, HEALTH_READY);
 	else if (probe->misses == 0 || probe->misses >= MAX_MISSES)
@@ -154,6 +162,7 @@ struct health *health_new(struct loop *loop, struct routes *routes,
 		xcalloc(1, sizeof(*health) + routes->n_endpoints * sizeof(struct probe));
 
 	health->loop = loop;
+	health->start_ms = time_mono_ms();
 	health->routes = routes_ref(routes);
 	for (unsigned i = 0; i < routes->n_endpoints; i++) {
 		if (!add_probe(health, routes->endpoints[i], metrics, err)) {
@@ -162,6 +171,47 @@ struct health *health_new(struct loop *loop, struct routes *routes,
 		}
 	}
 	return health;
+}
+
+/* Is nothing heard of any of its endpoints, though one is asked? */
+static bool is_silent(const struct health *health, const struct upstream *upstream)
+{
+	bool asked = false;
+
+	for (unsigned i = 0; i < health->routes->n_endpoints; i++) {
+		const struct probe *probe = &health->probes[i];
+
+		if (probe->endpoint->upstream != upstream)
+			continue;
+		if (probe->heard)
+			return false;
+		asked = asked || probe->client;
+	}
+	return asked;
+}
+
+static bool any_heard(const struct health *health)
+{
+	for (unsigned i = 0; i < health->routes->n_endpoints; i++) {
+		if (health->probes[i].heard)
+			return true;
+	}
+	return false;
+}
+
+bool health_settled(void *arg, const char **why)
+{
+	struct health *health = arg;
+
+	*why = "a service has not answered yet";
+	if (health->settled || time_mono_ms() - health->start_ms >= GRACE_MS)
+		return true;
+	for (unsigned i = 0; i < health->routes->n_upstreams; i++) {
+		if (is_silent(health, &health->routes->upstreams[i]))
+			return false;
+	}
+	health->settled = any_heard(health);
+	return true;
 }
 
 void health_free(struct health *health)
