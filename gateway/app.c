@@ -112,7 +112,7 @@ bool app_start(void *arg, struct service *service, struct err *err)
 		return false;
 	app->resolver = resolver_new(app, service_loop(service));
 	service_add_check(service, "names", resolver_ready, app->resolver);
-	service_add_check(service, "services", health_settled, app->health);
+	service_add_check(service, "services", health_heard, app->health);
 	metrics_on_collect(service_metrics(service), count_addresses, app);
 	return true;
 }

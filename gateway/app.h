@@ -137,13 +137,17 @@ void shed_fini(struct worker *worker);
 
 /* ---- health.c ---- */
 
+/* For so long after its start a gateway that does not know all of its services, or is not
+ * known to them, is not ready. */
+#define READY_GRACE_MS 10000
+
 /* Probes the readiness of all endpoints that name an admin address. */
 struct health *health_new(struct loop *loop, struct routes *routes,
 			  struct metrics *metrics, struct err *err);
 void health_free(struct health *health);
-/* A check of /readyz. Has each upstream that is probed answered once, whatever it was, at
- * one endpoint; or did none for 10 s? Stays true. */
-bool health_settled(void *health, const char **why);
+/* A check of /readyz: has one endpoint of each upstream that is probed answered once,
+ * whatever it was? After READY_GRACE_MS nobody asks any more. */
+bool health_heard(void *health, const char **why);
 /* An endpoint of a name has another address from now on; "": none. */
 void health_address(struct health *health, struct endpoint *endpoint,
 		    const char *address);

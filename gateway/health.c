@@ -21,7 +21,6 @@
 #define PROBE_MS      500
 #define PROBE_WAIT_MS 1000
 #define MAX_MISSES    2
-#define GRACE_MS      10000 /* after the start, for services that nothing is heard of */
 
 struct probe {
 	struct endpoint *endpoint;
@@ -37,7 +36,6 @@ struct health {
 	struct loop *loop;
 	struct routes *routes; /* one reference */
 	int64_t start_ms;
-	bool settled;          /* see health_settled() */
 	struct probe probes[]; /* by endpoint id */
 };
 
@@ -190,27 +188,17 @@ static bool is_silent(const struct health *health, const struct upstream *upstre
 	return asked;
 }
 
-static bool any_heard(const struct health *health)
+bool health_heard(void *arg, const char **why)
 {
-	for (unsigned i = 0; i < health->routes->n_endpoints; i++) {
-		if (health->probes[i].heard)
-			return true;
-	}
-	return false;
-}
-
-bool health_settled(void *arg, const char **why)
-{
-	struct health *health = arg;
+	const struct health *health = arg;
 
 	*why = "a service has not answered yet";
-	if (health->settled || time_mono_ms() - health->start_ms >= GRACE_MS)
+	if (time_mono_ms() - health->start_ms >= READY_GRACE_MS)
 		return true;
 	for (unsigned i = 0; i < health->routes->n_upstreams; i++) {
 		if (is_silent(health, &health->routes->upstreams[i]))
 			return false;
 	}
-	health->settled = any_heard(health);
 	return true;
 }
 

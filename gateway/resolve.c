@@ -19,7 +19,6 @@
 #define AGAIN_MS 2000  /* an address is known */
 #define RETRY_MS 500   /* none yet */
 #define GONE_MS  30000 /* so long there was no such name: then its addresses go */
-#define GRACE_MS 10000 /* after the start, for names that are not found yet */
 
 struct address {
 	struct sockaddr_storage at;
@@ -299,7 +298,7 @@ void resolver_free(struct resolver *resolver)
 bool resolver_ready(void *arg, const char **why)
 {
 	const struct resolver *resolver = arg;
-	bool grace = time_mono_ms() - resolver->start_ms < GRACE_MS;
+	bool grace = time_mono_ms() - resolver->start_ms < READY_GRACE_MS;
 
 	*why = "looking up the names of the services";
 	for (unsigned i = 0; i < resolver->n; i++) {

@@ -23,8 +23,8 @@ def queued_between(one, other):
 class Deaf:
     """Deaf until `hear()`; what connected before then is closed."""
 
-    def __init__(self):
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=0)
+    def __init__(self, host="127.0.0.1", port=0):
+        self.listener = socket.create_server((host, port), backlog=0)
         self.port = self.listener.getsockname()[1]
         self.fillers = []
         while len(self.fillers) < 8:
@@ -32,7 +32,7 @@ class Deaf:
             filler.settimeout(0.2)
             self.fillers.append(filler)
             try:
-                filler.connect(("127.0.0.1", self.port))
+                filler.connect((host, self.port))
             except TimeoutError:
                 filler.close()
                 return

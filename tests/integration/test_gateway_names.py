@@ -1,13 +1,12 @@
 """Upstreams that are names: instances come and go, and no request notices."""
 
 import contextlib
-import socket
 import threading
-import time
 
 import pytest
 import requests
 from alone import binary, free_port
+from deaf import Deaf
 from dns import Dns, program_with_dns
 from gateway_rig import Gateway, Upstream, always, reply, until
 from shop_stack import MODE
@@ -76,9 +75,9 @@ def who(gw, n=40):
     return {body for *_, body in got}
 
 
-def readyz(gw):
+def readyz(gw, check="names"):
     answer = requests.get(f"{gw.admin}/readyz", timeout=5)
-    return answer.status_code, answer.json()["checks"]["names"]
+    return answer.status_code, answer.json()["checks"][check]
 
 
 class Load:
@@ -132,43 +131,26 @@ def test_not_ready_before_names_were_looked_up(rig):
     assert gw.get("/x")[0] == 200
 
 
-def services(gw):
-    answer = requests.get(f"{gw.admin}/readyz", timeout=5)
-    return answer.status_code, answer.json()["checks"]["services"]
-
-
-@contextlib.contextmanager
-def dropping(address, port):
-    """A listener whose queue is full: the kernel drops who asks, as a network does that does not know them yet."""
-    with socket.create_server((address, port), backlog=0) as listener, contextlib.ExitStack() as fillers:
-        for _ in range(4):
-            one = fillers.enter_context(socket.socket())
-            one.setblocking(False)
-            one.connect_ex((address, port))
-        time.sleep(0.1)  # for the handshakes
-        yield listener
-
-
 def test_not_ready_before_a_service_was_heard_of(rig):
     """Else a new instance gets requests while the network still drops what it sends."""
     gw, named = rig(probed=True)
-    named.ready[2] = True  # no admin port of its own
+    named.ready[2] = True  # its admin port is the deaf one
     named.start(2)
-    with dropping("127.0.0.2", named.admin_port) as listener:
+    with contextlib.closing(Deaf("127.0.0.2", named.admin_port)) as deaf:
         named.announce(2)
         until(lambda: readyz(gw)[1] == "ok", SEEN_S)
-        assert services(gw) == (503, "a service has not answered yet")
-        with Upstream(lambda conn, up: named._admin(conn, 2), listener=listener):
-            until(lambda: services(gw) == (200, "ok"), GRACE_S / 2)
+        assert readyz(gw, "services") == (503, "a service has not answered yet")
+        with Upstream(lambda conn, up: named._admin(conn, 2), listener=deaf.hear()):
+            until(lambda: readyz(gw, "services") == (200, "ok"), GRACE_S / 2)
             assert gw.get("/x")[0] == 200
 
 
 def test_a_service_that_is_not_there_holds_nobody_up(rig):
+    """A refusal has come through the network, too."""
     gw, named = rig(probed=True)
-    named.ready[2] = True
     named.announce(2)
     until(lambda: readyz(gw)[1] == "ok", SEEN_S)
-    until(lambda: services(gw) == (200, "ok"), GRACE_S / 2)
+    until(lambda: readyz(gw, "services") == (200, "ok"), GRACE_S / 2)
 
 
 def test_a_lost_question_is_asked_again_soon(rig):
